@@ -1,0 +1,62 @@
+"""The one place that chooses between the compiled core and its pure-Python twin.
+
+``KAIZEN_NEXUS_IMPL`` decides: ``c`` insists on the compiled modules, ``py`` insists on the twin,
+``auto`` (the default) takes the compiled modules where they were built. A compiled module that
+exists but fails to load is always an error: it is never silently replaced by a slower one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from kaizen_nexus._core.cache_key import cache_key
+    from kaizen_nexus._core.latency_histogram import LatencyHistogram
+    from kaizen_nexus._core.session_table import SessionTable
+
+__all__ = ["IMPLEMENTATION", "LatencyHistogram", "SessionTable", "cache_key"]
+
+_COMPILED = "kaizen_nexus._core"
+_PURE = "kaizen_nexus._fallback"
+_HOMES = {
+    "LatencyHistogram": "latency_histogram",
+    "SessionTable": "session_table",
+    "cache_key": "cache_key",
+}
+
+
+def _choose(requested: str) -> Literal["c", "py"]:
+    """Return the implementation that `requested` (``auto``, ``c`` or ``py``) selects here."""
+    if requested == "py":
+        return "py"
+    if requested not in {"auto", "c"}:
+        raise ImportError(f"KAIZEN_NEXUS_IMPL={requested!r} is not known: use 'auto', 'c' or 'py'")
+    try:
+        importlib.import_module(f"{_COMPILED}.cache_key")
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith(_COMPILED):
+            raise
+        if requested == "c":
+            raise ImportError(
+                "KAIZEN_NEXUS_IMPL=c, but the compiled core is not installed: reinstall with a "
+                "C compiler present (pip install --force-reinstall --no-binary kaizen-nexus "
+                "kaizen-nexus), or set KAIZEN_NEXUS_IMPL=auto"
+            ) from error
+        return "py"
+    return "c"
+
+
+IMPLEMENTATION: Literal["c", "py"] = _choose(os.environ.get("KAIZEN_NEXUS_IMPL", "auto"))
+
+
+def __getattr__(name: str) -> Any:
+    """Load a class or function of the chosen implementation on first use."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    package = _COMPILED if IMPLEMENTATION == "c" else _PURE
+    value = getattr(importlib.import_module(f"{package}.{home}"), name)
+    globals()[name] = value
+    return value

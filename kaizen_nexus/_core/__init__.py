@@ -1,0 +1,1 @@
+"""Where the compiled modules land; their sources are in the repository's ``_core/`` folder."""
