@@ -1,0 +1,1 @@
+"""Adapters: whatever the user calls an agent becomes a `Workflow` here."""

@@ -1,0 +1,155 @@
+"""Whatever the user calls an agent -> `Workflow`, by duck-typing.
+
+In this order: a `Workflow`; a function or method; an object with ``run`` or ``process``; an object
+whose ``to_workflow().build()`` gives something callable or executable; any other callable.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from kaizen_nexus.agents.base import BaseAgent, overridden_entry
+from kaizen_nexus.agents.signature import CallSignature, Field, read_fields, read_signature
+
+if TYPE_CHECKING:
+    from kaizen_nexus.agents.workflow import Workflow, WorkflowPlan
+
+__all__ = ["AgentShape", "as_workflow", "build_plan", "describe_agent", "executable_of"]
+
+_ENTRIES = ("run", "process")
+_EXECUTE = ("execute", "run")
+
+
+@dataclass(frozen=True)
+class AgentShape:
+    """What kind of agent it is, and how to reach what is invoked."""
+
+    kind: str
+    """``workflow``, ``function``, ``method``, ``builder`` or ``callable``."""
+    target: Callable[..., Any] | None
+    """What is invoked; None for a builder, whose target only exists once it is built."""
+
+
+def describe_agent(agent: object) -> AgentShape:
+    """Find out how `agent` is to be invoked, without building anything.
+
+    Raises
+    ------
+    ValueError
+        There is no agent.
+    TypeError
+        The agent cannot be deployed; the message says what was tried.
+    """
+    if agent is None:
+        raise ValueError("agent is None: pass the agent to deploy")
+    if inspect.isclass(agent):
+        raise TypeError(
+            f"agent is the class {agent.__qualname__}: pass an instance, {agent.__qualname__}(...)"
+        )
+    if _is_workflow(agent):
+        return AgentShape("workflow", agent)  # type: ignore[arg-type]  # narrowed by duck-typing
+    if inspect.isroutine(agent) or isinstance(agent, functools.partial):
+        return AgentShape("function", _reject_generator(agent))
+    if isinstance(agent, BaseAgent):
+        return AgentShape("method", _reject_generator(getattr(agent, overridden_entry(agent))))
+    for entry in _ENTRIES:
+        method = getattr(agent, entry, None)
+        if callable(method):
+            return AgentShape("method", _reject_generator(method))
+    if callable(getattr(agent, "to_workflow", None)):
+        return AgentShape("builder", None)
+    if callable(agent):
+        return AgentShape("callable", _reject_generator(agent))
+    raise TypeError(
+        f"{type(agent).__qualname__} cannot be deployed: it is not a function, and has none of "
+        "run(), process(), to_workflow() and __call__(); give it one of them"
+    )
+
+
+def build_plan(agent: object, shape: AgentShape) -> WorkflowPlan:
+    """Build what is the same for all agents of this shape: schemas and validators.
+
+    Raises
+    ------
+    TypeError
+        The inputs or outputs have no JSON Schema.
+    """
+    # Schemas need msgspec, an optional dependency that reading a shape does not need.
+    from kaizen_nexus.agents.workflow import WorkflowPlan
+
+    if shape.target is None:
+        raise TypeError("a builder has no plan of its own: build it first")
+    signature = read_signature(shape.target)
+    return WorkflowPlan.build(signature, declared_fields(agent), _description(agent, signature))
+
+
+def declared_fields(agent: object) -> tuple[Field, ...] | None:
+    """Return the inputs that the agent's ``signature`` class declares, or None if it has none."""
+    signature = getattr(agent, "signature", None) if isinstance(agent, BaseAgent) else None
+    return None if signature is None else read_fields(signature)
+
+
+def executable_of(built: object) -> Callable[..., Any]:
+    """Return how to run what ``to_workflow().build()`` gave.
+
+    Raises
+    ------
+    TypeError
+        It is neither callable nor has an ``execute`` or ``run`` method.
+    """
+    if callable(built):
+        return built
+    for name in _EXECUTE:
+        method = getattr(built, name, None)
+        if callable(method):
+            return method  # type: ignore[no-any-return]  # any callable will do
+    raise TypeError(
+        f"to_workflow().build() gave a {type(built).__qualname__}, which is neither callable nor "
+        "has execute() or run()"
+    )
+
+
+def as_workflow(agent: object, name: str) -> Workflow:
+    """Return `agent` as a workflow called `name`, built anew.
+
+    Raises
+    ------
+    TypeError
+        The agent cannot be deployed, or its inputs or outputs have no JSON Schema.
+    """
+    shape = describe_agent(agent)
+    if shape.kind == "builder":
+        built = agent.to_workflow().build()  # type: ignore[attr-defined]  # checked by describe_agent
+        return as_workflow(built if _is_workflow(built) else executable_of(built), name)
+    if shape.kind == "workflow":
+        workflow: Workflow = cast("Workflow", agent)
+        return workflow.renamed(name)
+    target = shape.target
+    if target is None:
+        raise TypeError(f"{type(agent).__qualname__} has nothing to invoke")
+    return build_plan(agent, shape).bind(name, target)
+
+
+def _is_workflow(agent: object) -> bool:
+    """Whether `agent` is a `Workflow`, told without importing the optional validator."""
+    return type(agent).__module__ == "kaizen_nexus.agents.workflow"
+
+
+def _reject_generator(target: Callable[..., Any]) -> Callable[..., Any]:
+    if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
+        raise TypeError(
+            f"{getattr(target, '__qualname__', target)} is a generator: return the whole result "
+            "instead of yielding parts of it"
+        )
+    return target
+
+
+def _description(agent: object, signature: CallSignature) -> str:
+    if signature.description and not isinstance(agent, BaseAgent):
+        return signature.description
+    own = type(agent).__doc__ if not inspect.isroutine(agent) else None
+    return inspect.cleandoc(own) if own else signature.description

@@ -1,0 +1,267 @@
+"""JSON Schema, validation and encoding for inputs and outputs, all by msgspec.
+
+One struct type is made for each workflow; it validates, fills in defaults and yields the schema,
+so the schema that is published and the check that is made cannot differ.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, get_args, get_origin
+
+from kaizen_nexus._extras import missing_extra
+from kaizen_nexus.agents.errors import InputError, InvalidInputsError, InvalidOutputError
+from kaizen_nexus.agents.signature import Field
+
+try:
+    import msgspec
+except ModuleNotFoundError as error:
+    missing_extra("building a workflow", "serve", error)
+
+__all__ = ["InputModel", "OutputModel"]
+
+JsonSchema = dict[str, Any]
+
+_DEFS = "#/$defs/{name}"
+_AT_PATH = re.compile(r" - at `(?P<path>\$[^`]*)`$")
+_NAMES_A_FIELD = re.compile(r"(?:required|unknown) field `(?P<field>[^`]*)`")
+_PATH_STEP = re.compile(r"\.(?P<name>[^.\[]+)|\[(?P<index>\d+|\.\.\.)\]")
+
+
+class InputModel:
+    """The inputs of a workflow: their JSON Schema, and how to check and convert them.
+
+    Parameters
+    ----------
+    fields
+        The inputs, in the order in which help texts list them.
+    accepts_extra
+        Whether inputs that are not in `fields` are passed on unchecked.
+    label
+        What the inputs belong to, for error messages.
+
+    Raises
+    ------
+    TypeError
+        An annotation has no JSON representation.
+    """
+
+    def __init__(self, fields: Sequence[Field], *, accepts_extra: bool, label: str) -> None:
+        self._accepts_extra = accepts_extra
+        self._names = tuple(field.name for field in fields)
+        try:
+            self._struct = msgspec.defstruct(
+                "Inputs",
+                [_struct_field(field) for field in fields],
+                kw_only=True,
+                forbid_unknown_fields=not accepts_extra,
+            )
+            self.schema = _schema_of(self._struct)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise TypeError(
+                f"the inputs of {label} have no JSON Schema: {error}. Annotate them with JSON "
+                "types, dataclasses, enums, typed dictionaries, msgspec structs or pydantic models"
+            ) from error
+        self.schema.pop("title", None)
+        self.schema.setdefault("properties", {})
+
+    def convert(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `inputs` checked, converted to the annotated types, with defaults filled in.
+
+        Raises
+        ------
+        InvalidInputsError
+            An input is missing, unknown or of the wrong type; its pointer says which.
+        """
+        try:
+            checked = msgspec.convert(inputs, self._struct, dec_hook=_from_builtins)
+        except msgspec.ValidationError as error:
+            raise InvalidInputsError(_input_errors(error)) from None
+        values = {}
+        for name in self._names:
+            value = getattr(checked, name)
+            if value is not msgspec.UNSET:
+                values[name] = value
+        if self._accepts_extra:
+            for name, value in inputs.items():
+                if name not in values:
+                    values[name] = value
+        return values
+
+
+class OutputModel:
+    """The output of a workflow: its JSON Schema, and how to encode a result.
+
+    Parameters
+    ----------
+    annotation
+        The return annotation; ``Any`` where there is none, and then nothing is checked.
+    label
+        What the output belongs to, for error messages.
+    """
+
+    def __init__(self, annotation: Any, *, label: str) -> None:
+        self._annotation = annotation
+        self._checked = annotation is not Any
+        try:
+            self.schema: JsonSchema = _schema_of(annotation) if self._checked else {}
+            self._decoder = msgspec.json.Decoder(annotation, dec_hook=_from_builtins)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise TypeError(
+                f"the output of {label} has no JSON Schema: {error}. Annotate the return value "
+                "with a JSON type, a dataclass, a typed dictionary or a pydantic model, or leave "
+                "the annotation out"
+            ) from error
+
+    def encode(self, value: Any) -> bytes:
+        """Return `value` as JSON text; NaN and infinities become null, as JSON has no such numbers.
+
+        Raises
+        ------
+        InvalidOutputError
+            The value has no JSON form, or is not of the annotated type.
+        """
+        try:
+            encoded = msgspec.json.encode(value, enc_hook=_to_builtins)
+            if self._checked:
+                self._decoder.decode(encoded)
+        except msgspec.ValidationError as error:
+            raise InvalidOutputError(
+                f"the returned {type(value).__name__} does not match the declared output: {error}"
+            ) from None
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidOutputError(f"the returned value has no JSON form: {error}") from error
+        return encoded
+
+
+def _struct_field(field: Field) -> tuple[str, Any, Any] | tuple[str, Any]:
+    annotation = _described(field.annotation)
+    if field.required:
+        return (field.name, annotation)
+    default = field.default
+    try:
+        msgspec.json.encode(default)
+    except (TypeError, ValueError):
+        # A sentinel: leave the input out altogether, and the callable applies its own default.
+        return (field.name, annotation | msgspec.UnsetType, msgspec.UNSET)
+    if default is None:
+        annotation = annotation if annotation is Any else annotation | None
+    if isinstance(default, (list, dict, set, bytearray)) or not _is_hashable(default):
+        return (
+            field.name,
+            annotation,
+            msgspec.field(default_factory=lambda: copy.deepcopy(default)),
+        )
+    return (field.name, annotation, default)
+
+
+def _described(annotation: Any) -> Any:
+    """Let ``Annotated[str, "what to ask"]`` describe the input, as newcomers write it."""
+    if get_origin(annotation) is not Annotated:
+        return annotation
+    base, *extras = get_args(annotation)
+    described = tuple(
+        msgspec.Meta(description=extra) if isinstance(extra, str) else extra for extra in extras
+    )
+    return Annotated[(base, *described)]
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _schema_of(annotation: Any) -> JsonSchema:
+    (root,), components = msgspec.json.schema_components(
+        [annotation], schema_hook=_schema_hook, ref_template=_DEFS
+    )
+    reference = root.get("$ref", "")
+    name = reference.rpartition("/")[2]
+    if set(root) == {"$ref"} and name in components and not _refers_to(components, reference):
+        root = components.pop(name)
+    definitions: JsonSchema = {}
+    schema: JsonSchema = _hoist(root, definitions)
+    for component, definition in components.items():
+        definitions[component] = _hoist(definition, definitions)
+    if definitions:
+        schema["$defs"] = definitions
+    return schema
+
+
+def _hoist(node: Any, definitions: JsonSchema) -> Any:
+    """Return `node` with every nested ``$defs`` moved to `definitions`, where references look."""
+    if isinstance(node, Mapping):
+        for name, definition in node.get("$defs", {}).items():
+            definitions[name] = _hoist(definition, definitions)
+        return {key: _hoist(child, definitions) for key, child in node.items() if key != "$defs"}
+    if isinstance(node, (list, tuple)):
+        return [_hoist(child, definitions) for child in node]
+    return node
+
+
+def _refers_to(node: Any, reference: str) -> bool:
+    """Whether `reference` occurs anywhere in `node`: a recursive type stays in ``$defs``."""
+    if isinstance(node, Mapping):
+        return node.get("$ref") == reference or any(
+            _refers_to(child, reference) for child in node.values()
+        )
+    if isinstance(node, (list, tuple)):
+        return any(_refers_to(child, reference) for child in node)
+    return False
+
+
+def _is_pydantic_model(candidate: Any) -> bool:
+    return inspect.isclass(candidate) and hasattr(candidate, "__pydantic_core_schema__")
+
+
+def _schema_hook(annotation: Any) -> JsonSchema:
+    if _is_pydantic_model(annotation):
+        schema: JsonSchema = annotation.model_json_schema()
+        return schema
+    raise NotImplementedError(f"{annotation!r} is not a JSON type")
+
+
+def _from_builtins(annotation: Any, value: Any) -> Any:
+    if _is_pydantic_model(annotation):
+        return annotation.model_validate(value)
+    raise NotImplementedError(f"{annotation!r} is not a JSON type")
+
+
+def _to_builtins(value: Any) -> Any:
+    if _is_pydantic_model(type(value)):
+        return value.model_dump(mode="json")
+    # numpy arrays and scalars
+    tolist = getattr(value, "tolist", None)
+    if callable(tolist):
+        return tolist()
+    raise NotImplementedError(f"{type(value).__qualname__} is not a JSON type")
+
+
+def _input_errors(error: msgspec.ValidationError) -> tuple[InputError, ...]:
+    """Turn the validator's message into a pointer, and the message without the path."""
+    message, pointer = str(error), ""
+    match = _AT_PATH.search(message)
+    if match:
+        message = message[: match.start()]
+        for step in _PATH_STEP.finditer(match["path"]):
+            pointer += _step(step["name"] or step["index"])
+    details = getattr(error.__cause__, "errors", None)
+    if callable(details):  # pydantic reports everything that is wrong, each with its own path
+        return tuple(
+            InputError(pointer + "".join(_step(str(part)) for part in detail["loc"]), detail["msg"])
+            for detail in details()
+        )
+    named = _NAMES_A_FIELD.search(message)
+    if named:
+        pointer += _step(named["field"])
+    return (InputError(pointer, message),)
+
+
+def _step(name: str) -> str:
+    return "/" + name.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,167 @@
+"""The immutable, deployable form of an agent, and the plan that it is bound from.
+
+A plan holds what is the same for every agent of the same shape: schemas, validators, the name of
+the method to call. It never refers to an agent, so a cache of plans keeps no agent alive and can
+never answer with the wrong one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from kaizen_nexus.agents.schema import InputModel, OutputModel
+
+if TYPE_CHECKING:
+    from kaizen_nexus.agents.signature import CallSignature, Field
+
+__all__ = ["Workflow", "WorkflowPlan"]
+
+
+@dataclass(frozen=True)
+class WorkflowPlan:
+    """Everything about a workflow that does not depend on one agent instance."""
+
+    description: str
+    inputs: InputModel
+    outputs: OutputModel
+    is_async: bool
+    wants_context: bool
+    wants_session: bool
+
+    @classmethod
+    def build(
+        cls,
+        signature: CallSignature,
+        fields: tuple[Field, ...] | None = None,
+        description: str = "",
+    ) -> WorkflowPlan:
+        """Build a plan from the signature of the callable that will be invoked.
+
+        Parameters
+        ----------
+        signature
+            The callable's own signature.
+        fields
+            The declared inputs, where a signature class declares them instead.
+        description
+            What the workflow does; default is the callable's docstring.
+
+        Raises
+        ------
+        TypeError
+            An annotation has no JSON Schema.
+        """
+        label = signature.qualified_name
+        declared = fields is not None
+        return cls(
+            description=description or signature.description,
+            inputs=InputModel(
+                signature.fields if fields is None else fields,
+                accepts_extra=signature.accepts_extra and not declared,
+                label=label,
+            ),
+            outputs=OutputModel(signature.output, label=label),
+            is_async=signature.is_async,
+            wants_context=signature.wants_context,
+            wants_session=signature.wants_session,
+        )
+
+    def bind(self, name: str, target: Callable[..., Any]) -> Workflow:
+        """Return the workflow that invokes `target` according to this plan."""
+        return Workflow(name=name, plan=self, target=target)
+
+
+@dataclass(frozen=True, eq=False)
+class Workflow:
+    """An agent ready to be deployed: a name, schemas, and how to invoke it.
+
+    Immutable, and safe to use from several threads if the agent itself is.
+    """
+
+    name: str
+    plan: WorkflowPlan
+    target: Callable[..., Any]
+
+    @property
+    def description(self) -> str:
+        """What the workflow does, in Markdown; empty if the agent has no docstring."""
+        return self.plan.description
+
+    @property
+    def input_schema(self) -> dict[str, Any]:
+        """JSON Schema (2020-12) of the inputs: an object with one property for each input."""
+        return self.plan.inputs.schema
+
+    @property
+    def output_schema(self) -> dict[str, Any]:
+        """JSON Schema (2020-12) of the result; empty (anything) if the agent declares none."""
+        return self.plan.outputs.schema
+
+    @property
+    def is_async(self) -> bool:
+        """Whether `invoke` returns an awaitable."""
+        return self.plan.is_async
+
+    def renamed(self, name: str) -> Workflow:
+        """Return the same workflow under another name."""
+        return replace(self, name=name)
+
+    def described(self, description: str) -> Workflow:
+        """Return the same workflow with another description."""
+        return replace(self, plan=replace(self.plan, description=description))
+
+    def validate(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `inputs` checked against the schema and converted to the annotated types.
+
+        Raises
+        ------
+        InvalidInputsError
+            With one entry for each thing that is wrong.
+        """
+        return self.plan.inputs.convert(inputs)
+
+    def invoke(
+        self,
+        inputs: Mapping[str, Any],
+        *,
+        context: Mapping[str, Any] | None = None,
+        session: object | None = None,
+    ) -> Any | Awaitable[Any]:
+        """Call the agent with validated `inputs`.
+
+        Parameters
+        ----------
+        inputs
+            What `validate` returned.
+        context
+            The session's state; given to an agent that has an input named ``context``.
+        session
+            The session; given to an agent that has an input named ``session``.
+
+        Returns
+        -------
+        object
+            The agent's result, or an awaitable of it if `is_async`.
+        """
+        arguments = dict(inputs)
+        if self.plan.wants_context:
+            arguments["context"] = dict(context or {})
+        if self.plan.wants_session:
+            arguments["session"] = session
+        return self.target(**arguments)
+
+    def encode(self, value: Any) -> bytes:
+        """Return a result as JSON text.
+
+        Raises
+        ------
+        InvalidOutputError
+            The result has no JSON form, or is not what the agent declared.
+        """
+        return self.plan.outputs.encode(value)
+
+    def __call__(self, **inputs: Any) -> Any:
+        """Validate `inputs` and call the agent, outside any app; awaitable if `is_async`."""
+        return self.invoke(self.validate(inputs))
