@@ -1,0 +1,202 @@
+"""A bounded LRU cache of what deployments build, with single-flight building and statistics."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from kaizen_nexus.agents.adapters import describe_agent
+from kaizen_nexus.deployment.fingerprint import fingerprint
+
+__all__ = ["DeploymentCache", "clear_deployment_cache", "get_deployment_cache"]
+
+DEFAULT_MAX_SIZE = 100
+DEFAULT_BUILD_TIMEOUT = 60.0
+
+_ABANDONED = object()
+"""Result of a flight whose leader was cancelled: somebody else has to build."""
+
+
+class _Flight:
+    """One build that is under way."""
+
+    def __init__(self) -> None:
+        self.leader = threading.get_ident()
+        self.outcome: Future[Any] = Future()
+
+
+class DeploymentCache:
+    """Built workflows by fingerprint; the least recently used one leaves first.
+
+    All methods may be called from any thread. Nothing is built, compared or destroyed under the
+    lock. Concurrent requests for one key build once; a failed build is not cached, and its error
+    goes to all who waited for it; a cancelled one is taken over by a waiter.
+
+    Parameters
+    ----------
+    max_size
+        How many entries to keep, at least 1.
+    build_timeout
+        Seconds that a request waits for another thread's build of the same key.
+    """
+
+    def __init__(
+        self, max_size: int = DEFAULT_MAX_SIZE, *, build_timeout: float = DEFAULT_BUILD_TIMEOUT
+    ) -> None:
+        if isinstance(max_size, bool) or not isinstance(max_size, int) or max_size < 1:
+            raise ValueError(f"max_size must be a whole number of at least 1, not {max_size!r}")
+        self.max_size = max_size
+        self._build_timeout = build_timeout
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[str, Any] = OrderedDict()
+        self._flights: dict[str, _Flight] = {}
+        self._generation = 0
+        self._hits = self._misses = self._evictions = self._failures = 0
+        self._builds = self._build_ns = 0
+
+    @staticmethod
+    def create_cache_key(agent: object, name: str) -> str:
+        """Return the key under which deploying `agent` as `name` caches its plan.
+
+        Raises
+        ------
+        TypeError
+            The agent cannot be deployed, or something in it has no canonical encoding.
+        """
+        return fingerprint(agent, name, describe_agent(agent), "plan")
+
+    def get(self, cache_key: str) -> Any | None:
+        """Return the entry, which becomes the most recently used one, or None."""
+        with self._lock:
+            return self._find(cache_key)
+
+    def _find(self, cache_key: str) -> Any | None:
+        """Return the entry and count the look-up; the caller holds the lock."""
+        entry = self._entries.get(cache_key)
+        if entry is None:
+            self._misses += 1
+            return None
+        self._entries.move_to_end(cache_key)
+        self._hits += 1
+        return entry
+
+    def set(self, cache_key: str, workflow: Any) -> None:
+        """Store an entry, evicting the least recently used one if there are too many."""
+        if workflow is None:
+            raise ValueError("None cannot be cached: it is what get() returns for a missing entry")
+        leaving = []
+        with self._lock:
+            leaving.append(self._entries.pop(cache_key, None))
+            self._entries[cache_key] = workflow
+            while len(self._entries) > self.max_size:
+                leaving.append(self._entries.popitem(last=False))
+                self._evictions += 1
+
+    def get_or_build(self, cache_key: str, build: Callable[[], Any]) -> Any:
+        """Return the entry; build it first, in one of the threads that ask, if there is none.
+
+        Raises
+        ------
+        TimeoutError
+            Another thread's build took longer than `build_timeout`.
+        RuntimeError
+            A build asks for its own key.
+        """
+        while True:
+            with self._lock:
+                entry = self._find(cache_key)
+                if entry is not None:
+                    return entry
+                flight = self._flights.get(cache_key)
+                leading = flight is None
+                if flight is None:
+                    flight = self._flights[cache_key] = _Flight()
+            if leading:
+                return self._lead(cache_key, flight, build)
+            if flight.leader == threading.get_ident():
+                raise RuntimeError("a workflow's build deploys the same agent again")
+            outcome = flight.outcome.result(self._build_timeout)
+            if outcome is not _ABANDONED:
+                return outcome
+
+    def _lead(self, cache_key: str, flight: _Flight, build: Callable[[], Any]) -> Any:
+        generation = self._generation
+        started = time.perf_counter_ns()
+        try:
+            built = build()
+        except Exception as error:
+            self._land(cache_key, flight, failed=True)
+            flight.outcome.set_exception(error)
+            raise
+        except BaseException:
+            self._land(cache_key, flight, failed=True)
+            flight.outcome.set_result(_ABANDONED)
+            raise
+        elapsed = time.perf_counter_ns() - started
+        # An invalidation during the build means that its answer may already be stale.
+        if generation == self._generation:
+            self.set(cache_key, built)
+        self._land(cache_key, flight, elapsed_ns=elapsed)
+        flight.outcome.set_result(built)
+        return built
+
+    def _land(
+        self, cache_key: str, flight: _Flight, *, elapsed_ns: int = 0, failed: bool = False
+    ) -> None:
+        with self._lock:
+            if self._flights.get(cache_key) is flight:
+                del self._flights[cache_key]
+            self._failures += failed
+            self._builds += not failed
+            self._build_ns += elapsed_ns
+
+    def invalidate(self, cache_key: str | None = None) -> None:
+        """Forget one entry, or with None all of them; builds under way are not cached either."""
+        with self._lock:
+            self._generation += 1
+            leaving: Any
+            if cache_key is None:
+                leaving, self._entries = self._entries, OrderedDict()
+                self._flights = {}
+            else:
+                leaving = self._entries.pop(cache_key, None)
+                self._flights.pop(cache_key, None)
+        del leaving
+
+    def stats(self) -> dict[str, int | float]:
+        """Return counts since creation.
+
+        Returns
+        -------
+        dict
+            ``size``, ``max_size``, ``hits``, ``misses``, ``evictions``, ``builds``,
+            ``failed_builds`` and ``build_seconds`` (the sum over all builds).
+        """
+        with self._lock:
+            return {
+                "size": len(self._entries),
+                "max_size": self.max_size,
+                "hits": self._hits,
+                "misses": self._misses,
+                "evictions": self._evictions,
+                "builds": self._builds,
+                "failed_builds": self._failures,
+                "build_seconds": self._build_ns / 1e9,
+            }
+
+
+_default = DeploymentCache()
+
+
+def get_deployment_cache() -> DeploymentCache:
+    """Return the cache that the deployment functions of this process share."""
+    return _default
+
+
+def clear_deployment_cache() -> None:
+    """Forget everything that deployments have cached; what is deployed stays deployed."""
+    _default.invalidate()
