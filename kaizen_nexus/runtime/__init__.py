@@ -1,0 +1,1 @@
+"""Running workflows: registry, execution, sessions and metrics, whatever the channel."""

@@ -1,0 +1,47 @@
+"""Why an invocation can fail, for every channel to say in its own words."""
+
+from __future__ import annotations
+
+from kaizen_nexus._errors import NexusError
+
+__all__ = [
+    "AgentFailedError",
+    "OverloadedError",
+    "SessionNotFoundError",
+    "WorkflowNotFoundError",
+]
+
+
+class WorkflowNotFoundError(NexusError, LookupError):
+    """No workflow of that name is deployed on the channel."""
+
+    def __init__(self, name: str, channel: str) -> None:
+        self.name = name
+        self.channel = channel
+        super().__init__(f"no workflow named {name[:128]!r} is deployed on the {channel} channel")
+
+
+class SessionNotFoundError(NexusError, LookupError):
+    """No session has that id: it was never created, has expired, or was deleted."""
+
+    def __init__(self) -> None:
+        # The id is a secret to whoever does not hold it, so it is not repeated.
+        super().__init__("there is no such session: it expired, was deleted or never existed")
+
+
+class AgentFailedError(NexusError):
+    """The agent raised, or returned something that cannot be sent; the cause is attached."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"the agent behind {name!r} failed; its server's log says why")
+
+
+class OverloadedError(NexusError):
+    """As many invocations are running and waiting as the runtime allows."""
+
+    retry_after = 1
+    """Seconds after which trying again is worthwhile."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} invocations are in progress, which is the limit; try again")

@@ -1,0 +1,38 @@
+"""What channels hand to the runtime, and what they get back: plain data, no wire format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["NEW_SESSION", "Invocation", "Result"]
+
+NEW_SESSION = "new"
+"""As a session id: create a session for this invocation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One request to run a workflow."""
+
+    name: str
+    channel: str
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    session_id: str | None = None
+    """An existing session's id, `NEW_SESSION`, or None."""
+    caller: str = "anonymous"
+    """Who asks; the owner of a session that is created for this invocation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The answer to an invocation that succeeded."""
+
+    body: bytes
+    """The workflow's result as JSON text."""
+    session_id: str | None
+    duration_ns: int
+    """From the arrival in the runtime until the result was encoded."""
+    version: int
+    """Which deployment of the name answered, counted from 1."""

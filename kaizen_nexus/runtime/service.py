@@ -1,0 +1,118 @@
+"""`Runtime`: one way to execute an invocation, shared by all channels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any
+
+from kaizen_nexus.monitoring import PerformanceMetrics
+from kaizen_nexus.runtime.errors import AgentFailedError, OverloadedError, SessionNotFoundError
+from kaizen_nexus.runtime.executor import Executor
+from kaizen_nexus.runtime.invocation import NEW_SESSION, Invocation, Result
+from kaizen_nexus.runtime.registry import Deployment, Registry
+from kaizen_nexus.sessions import NexusSessionManager
+
+if TYPE_CHECKING:
+    from kaizen_nexus.sessions import CrossChannelSession
+
+__all__ = ["Runtime"]
+
+logger = logging.getLogger("kaizen_nexus.runtime")
+
+
+class Runtime:
+    """Finds the workflow, attaches the session, runs the agent and records how long it took.
+
+    Parameters
+    ----------
+    sessions
+        Where sessions live.
+    metrics
+        Where executions are recorded, under their channel.
+    executor
+        How agents are run.
+    registry
+        What is deployed.
+    """
+
+    def __init__(
+        self,
+        sessions: NexusSessionManager | None = None,
+        metrics: PerformanceMetrics | None = None,
+        executor: Executor | None = None,
+        registry: Registry | None = None,
+    ) -> None:
+        self.sessions = NexusSessionManager() if sessions is None else sessions
+        self.metrics = PerformanceMetrics() if metrics is None else metrics
+        self.executor = Executor() if executor is None else executor
+        self.registry = Registry() if registry is None else registry
+
+    async def execute(self, invocation: Invocation) -> Result:
+        """Run a workflow.
+
+        Every invocation of a workflow that exists is recorded under its channel, failed or not.
+
+        Raises
+        ------
+        WorkflowNotFoundError, InvalidInputsError, SessionNotFoundError, OverloadedError,
+        SessionTableFullError
+            The invocation was refused, and the agent was not called.
+        AgentFailedError
+            The agent raised, or returned something that has no JSON form.
+        """
+        deployment = self.registry.find(invocation.name, invocation.channel)
+        started = perf_counter_ns()
+        failed = True
+        try:
+            inputs = deployment.workflow.validate(invocation.inputs)
+            session = self._attach(deployment, invocation)
+            body = await self._run(deployment, inputs, session)
+            failed = False
+        finally:
+            elapsed = perf_counter_ns() - started
+            self.metrics.record(invocation.channel, elapsed / 1e9, failed=failed)
+        return Result(
+            body=body,
+            session_id=None if session is None else session.session_id,
+            duration_ns=elapsed,
+            version=deployment.version,
+        )
+
+    def _attach(self, deployment: Deployment, invocation: Invocation) -> CrossChannelSession | None:
+        session_id = invocation.session_id
+        if session_id is None and not deployment.sessions:
+            return None
+        started = perf_counter_ns()
+        session: CrossChannelSession | None
+        if session_id is None or session_id == NEW_SESSION:
+            session = self.sessions.create_session(user_id=invocation.caller)
+        else:
+            session = self.sessions.get_session(session_id)
+            if session is None:
+                raise SessionNotFoundError
+        session.refresh(invocation.channel)
+        self.metrics.record_session_sync((perf_counter_ns() - started) / 1e9)
+        return session
+
+    async def _run(
+        self,
+        deployment: Deployment,
+        inputs: Mapping[str, Any],
+        session: CrossChannelSession | None,
+    ) -> bytes:
+        workflow = deployment.workflow
+        context: Mapping[str, Any] | None = None
+        if workflow.plan.wants_context and session is not None:
+            context = self.sessions.get_session_state(session.session_id)
+        try:
+            return workflow.encode(
+                await self.executor.run(workflow, inputs, context=context, session=session)
+            )
+        except OverloadedError:
+            raise
+        # An agent that calls sys.exit() fails alone, too: it must not take the server with it.
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            logger.exception("the agent behind %r failed", workflow.name)
+            raise AgentFailedError(workflow.name) from error
