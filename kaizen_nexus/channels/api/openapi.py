@@ -1,0 +1,212 @@
+"""The OpenAPI 3.1 description of an app, made from what is deployed at the moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kaizen_nexus.channels.api.workflows import CHANNEL, SESSION_HEADER
+from kaizen_nexus.channels.problems import MEDIA_TYPE
+from kaizen_nexus.runtime.registry import Deployment, Registry
+
+__all__ = ["openapi_document"]
+
+_JSON = "application/json"
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}
+_SESSION = {"$ref": "#/components/schemas/Session"}
+_TIMESTAMP = {"type": "string", "format": "date-time"}
+_SESSION_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def openapi_document(registry: Registry, root_path: str = "") -> dict[str, Any]:
+    """Return the description of what `registry` holds on the HTTP channel.
+
+    Parameters
+    ----------
+    registry
+        What is deployed.
+    root_path
+        Where the app is mounted, if it is part of another.
+    """
+    from kaizen_nexus import __version__
+
+    schemas = _shared_schemas()
+    paths: dict[str, Any] = {}
+    for name, deployment in registry.on_channel(CHANNEL).items():
+        schemas[f"{name}.inputs"] = _component(name, deployment.workflow.input_schema, schemas)
+        schemas[f"{name}.result"] = _component(name, deployment.workflow.output_schema, schemas)
+        paths[f"{deployment.prefix}/{name}/execute"] = {"post": _execute(name, deployment)}
+    document: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {"title": "kaizen-nexus", "version": __version__},
+        "paths": {**paths, **_service_paths()},
+        "components": {"schemas": schemas},
+    }
+    if root_path:
+        document["servers"] = [{"url": root_path}]
+    return document
+
+
+def _component(name: str, schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
+    """Return `schema` with its definitions moved to `schemas`, each under the workflow's name."""
+    for definition, content in schema.get("$defs", {}).items():
+        schemas[f"{name}.{definition}"] = _rebase(name, content)
+    return _rebase(name, {key: value for key, value in schema.items() if key != "$defs"})
+
+
+def _rebase(name: str, node: Any) -> Any:
+    if isinstance(node, dict):
+        return {
+            key: value.replace("#/$defs/", f"#/components/schemas/{name}.")
+            if key == "$ref" and isinstance(value, str)
+            else _rebase(name, value)
+            for key, value in node.items()
+        }
+    if isinstance(node, list):
+        return [_rebase(name, item) for item in node]
+    return node
+
+
+def _execute(name: str, deployment: Deployment) -> dict[str, Any]:
+    inputs = {"$ref": f"#/components/schemas/{name}.inputs"}
+    envelope = {
+        "type": "object",
+        "properties": {
+            "status": {"const": "success"},
+            "result": {"$ref": f"#/components/schemas/{name}.result"},
+            "session_id": {"type": ["string", "null"]},
+            "duration_ms": {"type": "number"},
+        },
+        "required": ["status", "result", "session_id", "duration_ms"],
+    }
+    session = {
+        "name": SESSION_HEADER,
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "An existing session's id, or `new`.",
+    }
+    return {
+        "operationId": f"execute_{name}",
+        "summary": f"Run {name}",
+        "description": deployment.workflow.description,
+        "tags": ["workflows"],
+        "parameters": [session],
+        "requestBody": {
+            "required": bool(deployment.workflow.input_schema.get("required")),
+            "content": {_JSON: {"schema": inputs}},
+        },
+        "responses": _responses(envelope, 400, 404, 413, 422, 500, 503),
+    }
+
+
+def _responses(schema: Any, *problems: int, status: int = 200) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": "Success"}
+    if schema is not None:
+        success["content"] = {_JSON: {"schema": schema}}
+    failure = {"description": "A problem", "content": {MEDIA_TYPE: {"schema": _PROBLEM}}}
+    return {str(status): success, **{str(code): failure for code in problems}}
+
+
+def _operation(
+    summary: str, tag: str, responses: dict[str, Any], body: Any = None, parameters: Any = None
+) -> dict[str, Any]:
+    operation = {"summary": summary, "tags": [tag], "responses": responses}
+    if body is not None:
+        operation["requestBody"] = {"content": {_JSON: {"schema": body}}}
+    if parameters is not None:
+        operation["parameters"] = parameters
+    return operation
+
+
+def _service_paths() -> dict[str, Any]:
+    anything = {"type": "object"}
+    new_session = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "user_id": {"type": "string", "default": "anonymous"},
+            "ttl_seconds": {"type": "number", "exclusiveMinimum": 0},
+            "state": anything,
+        },
+    }
+    by_name = [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]
+    by_id = [_SESSION_ID]
+    get_health = _responses(anything, status=200)
+    return {
+        "/api/workflows": {
+            "get": _operation("List what is deployed", "workflows", _responses(anything))
+        },
+        "/api/workflows/{name}": {
+            "get": _operation(
+                "Describe a workflow", "workflows", _responses(anything, 404), None, by_name
+            )
+        },
+        "/api/sessions": {
+            "post": _operation(
+                "Create a session",
+                "sessions",
+                _responses(_SESSION, 400, 413, 422, 503, status=201),
+                new_session,
+            )
+        },
+        "/api/sessions/{id}": {
+            "get": _operation("Read a session", "sessions", _responses(_SESSION, 404), None, by_id),
+            "patch": _operation(
+                "Merge into a session's state",
+                "sessions",
+                _responses(_SESSION, 400, 404, 413, 422),
+                anything,
+                by_id,
+            ),
+            "delete": _operation(
+                "Delete a session", "sessions", _responses(None, 404, status=204), None, by_id
+            ),
+        },
+        "/health/live": {"get": _operation("Is the process alive", "service", get_health)},
+        "/health/ready": {
+            "get": _operation(
+                "Are requests welcome",
+                "service",
+                {**get_health, "503": {"description": "Starting or stopping"}},
+            )
+        },
+        "/metrics.json": {"get": _operation("All measurements", "service", _responses(anything))},
+    }
+
+
+def _shared_schemas() -> dict[str, Any]:
+    return {
+        "Problem": {
+            "type": "object",
+            "description": "RFC 9457 problem details.",
+            "properties": {
+                "type": {"type": "string", "format": "uri-reference"},
+                "title": {"type": "string"},
+                "status": {"type": "integer"},
+                "detail": {"type": "string"},
+                "errors": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "pointer": {"type": "string"},
+                            "detail": {"type": "string"},
+                        },
+                    },
+                },
+            },
+            "required": ["type", "title", "status"],
+        },
+        "Session": {
+            "type": "object",
+            "properties": {
+                "session_id": {"type": "string"},
+                "user_id": {"type": "string"},
+                "created_at": _TIMESTAMP,
+                "last_accessed": _TIMESTAMP,
+                "expires_at": _TIMESTAMP,
+                "channel_activity": {"type": "object", "additionalProperties": _TIMESTAMP},
+                "state": {"type": "object"},
+            },
+            "required": ["session_id", "user_id", "expires_at", "state"],
+        },
+    }

@@ -1,0 +1,45 @@
+"""The HTTP channel's table of routes."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute, Route
+
+from kaizen_nexus.channels.api.service import ServiceEndpoints
+from kaizen_nexus.channels.api.sessions import SessionEndpoints
+from kaizen_nexus.channels.api.workflows import WorkflowEndpoints
+from kaizen_nexus.deployment.target import API_PREFIX
+from kaizen_nexus.runtime.health import Health
+from kaizen_nexus.runtime.service import Runtime
+
+__all__ = ["api_routes", "prefixed_routes"]
+
+
+def api_routes(runtime: Runtime, health: Health, max_body: int) -> list[BaseRoute]:
+    """Return the routes of the HTTP channel."""
+    workflows = WorkflowEndpoints(runtime, max_body)
+    sessions = SessionEndpoints(runtime, max_body)
+    service = ServiceEndpoints(runtime, health)
+    return [
+        Route(f"{API_PREFIX}/{{name}}/execute", workflows.execute, methods=["POST"]),
+        Route(API_PREFIX, workflows.index),
+        Route(f"{API_PREFIX}/{{name}}", workflows.show),
+        Route("/api/sessions", sessions.create, methods=["POST"]),
+        Route("/api/sessions/{id}", sessions.one, methods=["GET", "PATCH", "DELETE"]),
+        Route("/health/live", service.live),
+        Route("/health/ready", service.ready),
+        Route("/metrics.json", service.metrics),
+        Route("/openapi.json", service.openapi),
+        Route("/docs", service.docs),
+    ]
+
+
+def prefixed_routes(runtime: Runtime, max_body: int) -> list[BaseRoute]:
+    """Return the route for workflows deployed under prefixes of their own; it goes last."""
+    workflows = WorkflowEndpoints(runtime, max_body)
+    return [
+        Route(
+            "/{prefix:path}/{name}/execute",
+            workflows.execute_at_prefix,
+            methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        )
+    ]

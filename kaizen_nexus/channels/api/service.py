@@ -1,0 +1,54 @@
+"""Endpoints about the service itself: health, metrics, OpenAPI and the documentation page."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from kaizen_nexus.channels.api.openapi import openapi_document
+from kaizen_nexus.channels.api.workflows import json_response
+from kaizen_nexus.runtime.health import Health
+from kaizen_nexus.runtime.service import Runtime
+
+__all__ = ["ServiceEndpoints"]
+
+
+class ServiceEndpoints:
+    """The endpoints that concern no workflow and no session.
+
+    Parameters
+    ----------
+    runtime
+        What is described.
+    health
+        What reports on it.
+    """
+
+    def __init__(self, runtime: Runtime, health: Health) -> None:
+        self._runtime = runtime
+        self._health = health
+
+    async def live(self, _: Request) -> Response:
+        """Answer as long as the process can: ``GET /health/live``."""
+        return json_response({"status": "alive"})
+
+    async def ready(self, _: Request) -> Response:
+        """Answer 200 while new requests are welcome, else 503: ``GET /health/ready``."""
+        report = self._health.check()
+        return json_response(report, status_code=200 if self._health.ready else 503)
+
+    async def metrics(self, _: Request) -> Response:
+        """Return all measurements: ``GET /metrics.json``."""
+        return json_response(self._health.numbers())
+
+    async def openapi(self, request: Request) -> Response:
+        """Return the OpenAPI 3.1 description of what is deployed now: ``GET /openapi.json``."""
+        root = request.scope.get("root_path", "")
+        return json_response(openapi_document(self._runtime.registry, root))
+
+    async def docs(self, _: Request) -> Response:
+        """Return the documentation page: ``GET /docs``."""
+        page = files("kaizen_nexus.channels.api").joinpath("docs.html").read_bytes()
+        return Response(page, media_type="text/html")

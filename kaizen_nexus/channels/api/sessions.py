@@ -1,0 +1,142 @@
+"""``/api/sessions``: creating, reading, changing and deleting sessions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from kaizen_nexus.agents.errors import InputError, InvalidInputsError
+from kaizen_nexus.channels.api.workflows import CHANNEL, json_response
+from kaizen_nexus.channels.body import read_json_object
+from kaizen_nexus.runtime.errors import SessionNotFoundError
+from kaizen_nexus.runtime.service import Runtime
+
+if TYPE_CHECKING:
+    from kaizen_nexus.sessions import CrossChannelSession
+
+__all__ = ["SessionEndpoints"]
+
+SECONDS_PER_HOUR = 3600
+
+
+class SessionEndpoints:
+    """The endpoints that concern sessions.
+
+    Parameters
+    ----------
+    runtime
+        Whose sessions they are.
+    max_body
+        How many bytes a request body may have.
+    """
+
+    def __init__(self, runtime: Runtime, max_body: int) -> None:
+        self._runtime = runtime
+        self._max_body = max_body
+
+    async def create(self, request: Request) -> Response:
+        """Create a session: ``POST /api/sessions``.
+
+        The body may give ``user_id`` (default ``"anonymous"``), ``ttl_seconds`` and ``state``.
+        The id is always the server's choice, so that it cannot be guessed.
+        """
+        body = await read_json_object(request, self._max_body)
+        unknown = set(body).difference(("user_id", "ttl_seconds", "state"))
+        if unknown:
+            raise _invalid(min(unknown), "unknown member: use user_id, ttl_seconds and state")
+        user_id = body.get("user_id", "anonymous")
+        if not isinstance(user_id, str) or not user_id.strip():
+            raise _invalid("user_id", "expected a string that is not blank")
+        state = _object_at(body, "state") if "state" in body else {}
+        ttl = body.get("ttl_seconds")
+        if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, (int, float))):
+            raise _invalid("ttl_seconds", "expected a number of seconds")
+        try:
+            session = self._runtime.sessions.create_session(
+                user_id=user_id, ttl_hours=None if ttl is None else ttl / SECONDS_PER_HOUR
+            )
+        except (ValueError, OverflowError) as error:
+            raise _invalid("ttl_seconds", str(error)) from None
+        session.update_state(state, channel=CHANNEL)
+        return json_response(
+            _document(session),
+            status_code=201,
+            headers={"Location": f"{request.url.path}/{session.session_id}"},
+        )
+
+    async def one(self, request: Request) -> Response:
+        """Read, change or delete one session: ``/api/sessions/{id}``."""
+        if request.method == "PATCH":
+            return await self.update(request)
+        if request.method == "DELETE":
+            return await self.delete(request)
+        return await self.show(request)
+
+    async def show(self, request: Request) -> Response:
+        """Return a session with its state: ``GET /api/sessions/{id}``."""
+        return json_response(_document(self._find(request)))
+
+    async def update(self, request: Request) -> Response:
+        """Merge into a session's state: ``PATCH /api/sessions/{id}``.
+
+        The body is the keys to set, or has them under ``state`` alone; other keys are kept.
+        """
+        session = self._find(request)
+        body = await read_json_object(request, self._max_body)
+        updates = _object_at(body, "state") if set(body) == {"state"} else body
+        session.update_state(updates, channel=CHANNEL)
+        return json_response(_document(session))
+
+    async def delete(self, request: Request) -> Response:
+        """Delete a session: ``DELETE /api/sessions/{id}``."""
+        if not self._runtime.sessions.delete_session(request.path_params["id"]):
+            raise SessionNotFoundError
+        return Response(status_code=204)
+
+    def _find(self, request: Request) -> CrossChannelSession:
+        session = self._runtime.sessions.get_session(request.path_params["id"])
+        if session is None:
+            raise SessionNotFoundError
+        session.refresh(CHANNEL)
+        return session
+
+
+def _document(session: CrossChannelSession) -> dict[str, Any]:
+    return {
+        "session_id": session.session_id,
+        "user_id": session.user_id,
+        "created_at": _timestamp(session.created_at),
+        "last_accessed": _timestamp(session.last_accessed),
+        "expires_at": _timestamp(session.expires_at),
+        "channel_activity": {
+            channel: _timestamp(moment) for channel, moment in session.channel_activity.items()
+        },
+        "state": _jsonable(session.get_state()),
+    }
+
+
+def _timestamp(moment: datetime) -> str:
+    return moment.astimezone().isoformat()
+
+
+def _jsonable(state: dict[str, Any]) -> dict[str, Any]:
+    """Return what an agent stored as JSON values; what has none is shown by its type's name."""
+    values: dict[str, Any] = msgspec.to_builtins(
+        state, enc_hook=lambda value: f"<{type(value).__qualname__}>", str_keys=True
+    )
+    return values
+
+
+def _object_at(body: dict[str, Any], name: str) -> dict[str, Any]:
+    value = body[name]
+    if not isinstance(value, dict):
+        raise _invalid(name, "expected an object")
+    return value
+
+
+def _invalid(name: str, message: str) -> InvalidInputsError:
+    return InvalidInputsError((InputError(f"/{name}", message),))

@@ -1,0 +1,120 @@
+"""Errors as RFC 9457 problem details, for every channel that speaks HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from kaizen_nexus._errors import SessionTableFullError
+from kaizen_nexus.agents.errors import InvalidInputsError
+from kaizen_nexus.channels.body import BodyTooLargeError
+from kaizen_nexus.channels.strict_json import StrictJsonError
+from kaizen_nexus.runtime.errors import (
+    AgentFailedError,
+    OverloadedError,
+    SessionNotFoundError,
+    WorkflowNotFoundError,
+)
+
+__all__ = ["EXCEPTION_HANDLERS", "problem_response"]
+
+MEDIA_TYPE = "application/problem+json"
+
+_PROBLEMS: dict[type[Exception], tuple[str, HTTPStatus]] = {
+    WorkflowNotFoundError: ("workflow-not-found", HTTPStatus.NOT_FOUND),
+    SessionNotFoundError: ("session-not-found", HTTPStatus.NOT_FOUND),
+    InvalidInputsError: ("invalid-inputs", HTTPStatus.UNPROCESSABLE_ENTITY),
+    StrictJsonError: ("malformed-json", HTTPStatus.BAD_REQUEST),
+    BodyTooLargeError: ("body-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    AgentFailedError: ("agent-failed", HTTPStatus.INTERNAL_SERVER_ERROR),
+    OverloadedError: ("overloaded", HTTPStatus.SERVICE_UNAVAILABLE),
+    SessionTableFullError: ("session-limit", HTTPStatus.SERVICE_UNAVAILABLE),
+}
+
+
+def problem_response(
+    status: int,
+    *,
+    slug: str | None = None,
+    detail: str = "",
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
+) -> Response:
+    """Return a problem details response.
+
+    Parameters
+    ----------
+    status
+        The HTTP status code.
+    slug
+        What makes the problem's ``type`` a URN of ours; ``about:blank`` without it.
+    detail
+        What went wrong this time, and the remedy where there is one.
+    headers
+        Further response headers.
+    members
+        Extension members of the problem.
+    """
+    problem = {
+        "type": f"urn:kaizen-nexus:problem:{slug}" if slug else "about:blank",
+        "title": slug.replace("-", " ").capitalize() if slug else HTTPStatus(status).phrase,
+        "status": int(status),
+        **({"detail": detail} if detail else {}),
+        **members,
+    }
+    return Response(
+        msgspec.json.encode(problem),
+        status_code=status,
+        headers=dict(headers or {}),
+        media_type=MEDIA_TYPE,
+    )
+
+
+def _from_known(_: Request, error: Exception) -> Response:
+    slug, status = next(_PROBLEMS[cls] for cls in type(error).__mro__ if cls in _PROBLEMS)
+    members: dict[str, Any] = {}
+    headers = {}
+    if isinstance(error, InvalidInputsError):
+        members["errors"] = [
+            {"pointer": f"#{e.pointer}", "detail": e.message} for e in error.errors
+        ]
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(OverloadedError.retry_after)
+    if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        # What is left of the body must not be taken for the next request.
+        headers["Connection"] = "close"
+    return problem_response(status, slug=slug, detail=str(error), headers=headers, **members)
+
+
+def _from_http_exception(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        return _unexpected(request, error)
+    detail = error.detail
+    if detail == HTTPStatus(error.status_code).phrase:
+        detail = {
+            HTTPStatus.NOT_FOUND: f"nothing answers at {request.url.path[:256]}; see /openapi.json",
+            HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not allowed here",
+        }.get(HTTPStatus(error.status_code), "")
+    return problem_response(error.status_code, detail=detail, headers=error.headers)
+
+
+def _unexpected(_: Request, __: Exception) -> Response:
+    return problem_response(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        slug="internal-error",
+        detail="the server failed; its log says why",
+    )
+
+
+EXCEPTION_HANDLERS: dict[Any, Any] = {
+    **dict.fromkeys(_PROBLEMS, _from_known),
+    HTTPException: _from_http_exception,
+    Exception: _unexpected,
+}
+"""For Starlette's ``exception_handlers``."""

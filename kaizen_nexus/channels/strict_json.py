@@ -1,0 +1,89 @@
+"""JSON as RFC 8259 and RFC 7493 (I-JSON) have it: no NaN, no duplicate keys, no lone surrogates."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+__all__ = ["StrictJsonError", "loads"]
+
+MAX_DEPTH = 100
+
+
+class StrictJsonError(ValueError):
+    """The text is not JSON, or is JSON whose meaning depends on who reads it."""
+
+
+def loads(text: bytes) -> Any:
+    """Return the value of UTF-8 encoded JSON `text`.
+
+    Raises
+    ------
+    StrictJsonError
+        The text is malformed or not UTF-8, holds NaN, an infinity, a lone surrogate or a key
+        twice in one object, or is nested more than 100 levels deep.
+    """
+    try:
+        decoded = text.decode("utf-8")
+        value = _DECODER.decode(decoded)
+    except UnicodeDecodeError as error:
+        raise StrictJsonError(f"the text is not UTF-8: {error.reason}") from None
+    except json.JSONDecodeError as error:
+        message = f"malformed JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        raise StrictJsonError(message) from None
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:
+        # What the hooks below raise, and integers with more digits than int() converts.
+        raise StrictJsonError(str(error)) from None
+    _check(value, "\\u" in decoded)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise ValueError(f"duplicate key {name[:64]!r}")
+            seen.add(name)
+    return members
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _too_deep() -> StrictJsonError:
+    return StrictJsonError(f"JSON nested more than {MAX_DEPTH} levels deep")
+
+
+def _check(root: Any, escapes: bool) -> None:
+    """Refuse deep nesting and, where the text has escapes, lone surrogates; breadth first."""
+    depth, level = 0, [root]
+    while level:
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                below.extend(value.values())
+                if escapes:
+                    below.extend(value)
+            elif isinstance(value, list):
+                below.extend(value)
+            elif escapes and isinstance(value, str):
+                _check_surrogates(value)
+        depth += any(isinstance(value, (dict, list)) for value in level)
+        if depth > MAX_DEPTH:
+            raise _too_deep()
+        level = below
+
+
+def _check_surrogates(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise StrictJsonError("a string holds a lone surrogate") from None
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kaizen_nexus.channels.strict_json import StrictJsonError, loads
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner)
+    ),
+)
+
+
+@given(values)
+def test_what_json_can_say_is_read(value: Any) -> None:
+    assert loads(json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "malformed"),
+        (b"{", "malformed"),
+        (b"{} {}", "malformed"),
+        (b"nul", "malformed"),
+        (b"[01]", "malformed"),
+        (b"NaN", "NaN"),
+        (b'{"a": Infinity}', "Infinity"),
+        (b"[-Infinity]", "-Infinity"),
+        (b'{"a": 1, "a": 1}', "duplicate key 'a'"),
+        (b'{"a": {"b": 1, "c": 2, "b": 3}}', "duplicate key 'b'"),
+        (b'"\\ud800"', "surrogate"),
+        (b'{"\\udfff": 1}', "surrogate"),
+        (b'"\xff"', "UTF-8"),
+        (b"[" * 101 + b"]" * 101, "nested"),
+        (b"[" * 200_000, "nested"),
+        (b'{"a":' * 101 + b"1" + b"}" * 101, "nested"),
+        (b"1" * 10_000, "integer"),
+    ],
+)
+def test_what_is_ambiguous_or_malformed_is_refused(text: bytes, message: str) -> None:
+    with pytest.raises(StrictJsonError, match=message):
+        loads(text)
+
+
+def test_a_hundred_levels_and_surrogate_pairs_are_fine() -> None:
+    assert loads(b'"\\ud83d\\ude00"') == "\U0001f600"
+    value = loads(b"[" * 100 + b"]" * 100)
+    for _ in range(99):
+        (value,) = value
+    assert value == []
