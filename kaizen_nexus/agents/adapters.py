@@ -9,8 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from kaizen_nexus.agents.base import BaseAgent, overridden_entry
 from kaizen_nexus.agents.signature import CallSignature, Field, read_fields, read_signature
@@ -24,8 +23,7 @@ _ENTRIES = ("run", "process")
 _EXECUTE = ("execute", "run")
 
 
-@dataclass(frozen=True)
-class AgentShape:
+class AgentShape(NamedTuple):
     """What kind of agent it is, and how to reach what is invoked."""
 
     kind: str
@@ -44,26 +42,26 @@ def describe_agent(agent: object) -> AgentShape:
     TypeError
         The agent cannot be deployed; the message says what was tried.
     """
+    if isinstance(agent, BaseAgent):
+        return AgentShape("method", getattr(agent, overridden_entry(agent)))
     if agent is None:
         raise ValueError("agent is None: pass the agent to deploy")
-    if inspect.isclass(agent):
+    if isinstance(agent, type):
         raise TypeError(
             f"agent is the class {agent.__qualname__}: pass an instance, {agent.__qualname__}(...)"
         )
     if _is_workflow(agent):
         return AgentShape("workflow", agent)  # type: ignore[arg-type]  # narrowed by duck-typing
-    if inspect.isroutine(agent) or isinstance(agent, functools.partial):
-        return AgentShape("function", _reject_generator(agent))
-    if isinstance(agent, BaseAgent):
-        return AgentShape("method", _reject_generator(getattr(agent, overridden_entry(agent))))
+    if isinstance(agent, functools.partial) or inspect.isroutine(agent):
+        return AgentShape("function", agent)
     for entry in _ENTRIES:
         method = getattr(agent, entry, None)
         if callable(method):
-            return AgentShape("method", _reject_generator(method))
+            return AgentShape("method", method)
     if callable(getattr(agent, "to_workflow", None)):
         return AgentShape("builder", None)
     if callable(agent):
-        return AgentShape("callable", _reject_generator(agent))
+        return AgentShape("callable", agent)
     raise TypeError(
         f"{type(agent).__qualname__} cannot be deployed: it is not a function, and has none of "
         "run(), process(), to_workflow() and __call__(); give it one of them"
@@ -84,6 +82,11 @@ def build_plan(agent: object, shape: AgentShape) -> WorkflowPlan:
     if shape.target is None:
         raise TypeError("a builder has no plan of its own: build it first")
     signature = read_signature(shape.target)
+    if signature.is_generator:
+        raise TypeError(
+            f"{signature.qualified_name} is a generator: return the whole result instead of "
+            "yielding parts of it"
+        )
     return WorkflowPlan.build(signature, declared_fields(agent), _description(agent, signature))
 
 
@@ -137,15 +140,6 @@ def as_workflow(agent: object, name: str) -> Workflow:
 def _is_workflow(agent: object) -> bool:
     """Whether `agent` is a `Workflow`, told without importing the optional validator."""
     return type(agent).__module__ == "kaizen_nexus.agents.workflow"
-
-
-def _reject_generator(target: Callable[..., Any]) -> Callable[..., Any]:
-    if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
-        raise TypeError(
-            f"{getattr(target, '__qualname__', target)} is a generator: return the whole result "
-            "instead of yielding parts of it"
-        )
-    return target
 
 
 def _description(agent: object, signature: CallSignature) -> str:

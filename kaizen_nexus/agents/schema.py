@@ -230,7 +230,7 @@ def _schema_hook(annotation: Any) -> JsonSchema:
 def _from_builtins(annotation: Any, value: Any) -> Any:
     if _is_pydantic_model(annotation):
         return annotation.model_validate(value)
-    raise NotImplementedError(f"{annotation!r} is not a JSON type")
+    raise TypeError(f"{annotation!r} is not a JSON type")
 
 
 def _to_builtins(value: Any) -> Any:
@@ -240,7 +240,7 @@ def _to_builtins(value: Any) -> Any:
     tolist = getattr(value, "tolist", None)
     if callable(tolist):
         return tolist()
-    raise NotImplementedError(f"{type(value).__qualname__} is not a JSON type")
+    raise TypeError(f"{type(value).__qualname__} is not a JSON type")
 
 
 def _input_errors(error: msgspec.ValidationError) -> tuple[InputError, ...]:

@@ -12,6 +12,7 @@ import typing
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Annotated, Any, Union
 
 __all__ = ["CallSignature", "Field", "read_fields", "read_signature"]
@@ -45,6 +46,7 @@ class CallSignature:
     wants_session: bool
     output: Any
     is_async: bool
+    is_generator: bool
     description: str
 
 
@@ -57,19 +59,20 @@ def read_signature(function: Callable[..., Any]) -> CallSignature:
         The signature cannot be read, an annotation cannot be resolved, or a parameter can be
         given by position only.
     """
-    underlying = inspect.unwrap(getattr(function, "__func__", function))
-    if not inspect.isfunction(underlying):
+    underlying = getattr(function, "__func__", function)
+    if not isinstance(underlying, FunctionType):
         return _read(function)
-    is_method = underlying is not function and hasattr(function, "__self__")
+    is_method = underlying is not function
     known = _signatures.get(underlying)
     if known is None or known[0] != is_method:
         known = _signatures[underlying] = (is_method, _read(function))
     return known[1]
 
 
-_signatures: weakref.WeakKeyDictionary[Callable[..., Any], tuple[bool, CallSignature]] = (
+_signatures: weakref.WeakKeyDictionary[FunctionType, tuple[bool, CallSignature]] = (
     weakref.WeakKeyDictionary()
 )
+"""By function; and whether it was read as a method, without its first parameter."""
 
 
 def _read(function: Callable[..., Any]) -> CallSignature:
@@ -109,6 +112,7 @@ def _read(function: Callable[..., Any]) -> CallSignature:
         wants_session=wants_session,
         output=_output(hints.get("return", Any)),
         is_async=inspect.iscoroutinefunction(source),
+        is_generator=inspect.isgeneratorfunction(source) or inspect.isasyncgenfunction(source),
         description=inspect.cleandoc(getattr(source, "__doc__", None) or ""),
     )
 

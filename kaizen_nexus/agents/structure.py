@@ -98,7 +98,7 @@ def _members(cls: type, enclosing: tuple[Any, ...]) -> tuple[Any, ...]:
     if issubclass(cls, enum.Enum):
         return tuple((member.name, _constant(member.value)) for member in cls)
     if dataclasses.is_dataclass(cls):
-        return _annotated(cls, {f.name: f.default for f in dataclasses.fields(cls)}, enclosing)
+        return _annotated(cls, {f.name: _default(f) for f in dataclasses.fields(cls)}, enclosing)
     if hasattr(cls, "__struct_fields__"):
         required = len(cls.__struct_fields__) - len(cls.__struct_defaults__)  # type: ignore[attr-defined]  # msgspec
         names: tuple[str, ...] = cls.__struct_fields__
@@ -123,6 +123,13 @@ def _annotated(
         (name, describe_type(hints.get(name), enclosing), _constant(default))
         for name, default in defaults.items()
     )
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    """Return what a dataclass field is without an argument, or how that is made."""
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    return "required" if field.default_factory is dataclasses.MISSING else field.default_factory
 
 
 def _constant(value: Any) -> Any:

@@ -6,6 +6,8 @@ any difference in name, class, signature, types, configuration, prompt or tools 
 
 from __future__ import annotations
 
+import dataclasses
+import weakref
 from typing import Any
 
 from kaizen_nexus._accel import cache_key
@@ -15,7 +17,7 @@ from kaizen_nexus.agents.structure import fields_digest, signature_digest
 
 __all__ = ["fingerprint"]
 
-_PROMPTS = ("system_prompt", "prompt")
+MAX_DEPTH = 50
 
 
 def fingerprint(agent: object, name: str, shape: AgentShape, flavour: str) -> str:
@@ -38,51 +40,71 @@ def fingerprint(agent: object, name: str, shape: AgentShape, flavour: str) -> st
         Something that shapes the workflow has no canonical encoding; such an agent is built anew
         at each deployment rather than confused with another.
     """
+    cls = type(agent)
     fields = declared_fields(agent)
     return cache_key(
         (
             flavour,
             name,
             shape.kind,
-            f"{type(agent).__module__}.{type(agent).__qualname__}",
-            type(agent).__doc__,
+            cls.__module__,
+            cls.__qualname__,
+            cls.__doc__,
             None if shape.target is None else signature_digest(read_signature(shape.target)),
             None if fields is None else fields_digest(fields),
             _settings(getattr(agent, "config", None)),
-            [(p, _settings(getattr(agent, p))) for p in _PROMPTS if hasattr(agent, p)],
-            [_tool(tool) for tool in getattr(agent, "tools", None) or ()],
+            _settings(getattr(agent, "system_prompt", None)),
+            _settings(getattr(agent, "prompt", None)),
+            tuple(map(_tool, getattr(agent, "tools", None) or ())),
             None if shape.kind != "builder" else _settings(vars(agent)),
         )
     )
 
 
-def _settings(value: Any) -> Any:
-    """Return a configuration as an encodable value; a plain object counts by its attributes."""
-    if isinstance(value, dict):
-        return {key: _settings(item) for key, item in value.items()}
-    if _is_plain_object(value):
-        cls = type(value)
-        return (f"{cls.__module__}.{cls.__qualname__}", _class_settings(cls), vars(value))
+def _settings(value: Any, depth: int = 0) -> Any:
+    """Return a configuration as an encodable value.
+
+    Records and plain objects count by the name of their class and their contents, wherever the
+    class was defined: unlike in a key that is read back, it need not be found by its name.
+    """
+    cls = type(value)
+    if cls in _SCALARS:
+        return value
+    if depth > MAX_DEPTH:
+        raise TypeError("the configuration nests too deep, or within itself")
+    if cls is dict:
+        return {key: _settings(item, depth + 1) for key, item in value.items()}
+    if cls is list or cls is tuple:
+        return cls(_settings(item, depth + 1) for item in value)
+    names = _field_names.get(cls)
+    if names is None:
+        names = _field_names[cls] = _read_field_names(cls)
+    if names:
+        contents = {name: _settings(getattr(value, name), depth + 1) for name in names}
+        return (cls.__module__, cls.__qualname__, contents)
+    if _is_plain(cls):
+        contents = {**_class_settings(cls), **vars(value)}
+        return (cls.__module__, cls.__qualname__, _settings(contents, depth + 1))
     return value
 
 
-def _is_plain_object(value: Any) -> bool:
-    """Whether `value` is an instance of an ordinary class: attributes and nothing canonical."""
-    cls = type(value)
-    return (
-        hasattr(value, "__dict__")
-        and not isinstance(value, type)
-        and not callable(value)
-        and not any(
-            hasattr(cls, marker)
-            for marker in (
-                "__cache_key__",
-                "__dataclass_fields__",
-                "__pydantic_fields__",
-                "__members__",
-            )
-        )
-        and cls.__mro__[1:] == (object,)
+_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+_field_names: weakref.WeakKeyDictionary[type, tuple[str, ...]] = weakref.WeakKeyDictionary()
+
+
+def _read_field_names(cls: type) -> tuple[str, ...]:
+    """Return the fields of a dataclass or pydantic model; none for any other class."""
+    if hasattr(cls, "__cache_key__"):
+        return ()
+    if dataclasses.is_dataclass(cls):
+        return tuple(field.name for field in dataclasses.fields(cls))
+    return tuple(getattr(cls, "__pydantic_fields__", ()))
+
+
+def _is_plain(cls: type) -> bool:
+    """Whether instances are ordinary objects: attributes, and no meaning of their own."""
+    return cls.__mro__[1:] == (object,) and not (
+        cls is object or hasattr(cls, "__call__") or hasattr(cls, "__cache_key__")
     )
 
 

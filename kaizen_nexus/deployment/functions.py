@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from kaizen_nexus.agents.adapters import (
-    as_workflow,
-    build_plan,
-    describe_agent,
-)
+from kaizen_nexus.agents.adapters import AgentShape, as_workflow, build_plan, describe_agent
 from kaizen_nexus.deployment.cache import get_deployment_cache
 from kaizen_nexus.deployment.fingerprint import fingerprint
 from kaizen_nexus.deployment.names import check_name, check_prefix
@@ -215,7 +211,7 @@ def _check_app(app: object) -> None:
 def _workflow(agent: object, name: str, use_cache: bool) -> Workflow:
     """Return `agent` as a workflow of ours, bound from a cached plan where there is one."""
     shape = describe_agent(agent)
-    key = _key(agent, name, "plan") if use_cache else None
+    key = _key(agent, name, shape, "plan") if use_cache else None
     target = shape.target
     if key is None or shape.kind == "workflow":
         return as_workflow(agent, name)
@@ -235,13 +231,13 @@ def _register(
     Such apps refuse a name that is registered already, so it is deregistered first: replacing a
     deployment without a gap takes an app of ours.
     """
-    describe_agent(agent)
+    shape = describe_agent(agent)
     builder = getattr(agent, "to_workflow", None)
 
     def build() -> object:
         return builder().build() if callable(builder) else as_workflow(agent, name)
 
-    key = _key(agent, name, "built") if use_cache and callable(builder) else None
+    key = _key(agent, name, shape, "built") if use_cache and callable(builder) else None
     workflow = build() if key is None else get_deployment_cache().get_or_build(key, build)
     names = [name] if len(channels) == 1 else [f"{name}_{channel}" for channel in channels]
     for entry in names:
@@ -251,9 +247,9 @@ def _register(
         app.register(entry, workflow)
 
 
-def _key(agent: object, name: str, flavour: str) -> str | None:
+def _key(agent: object, name: str, shape: AgentShape, flavour: str) -> str | None:
     """Return the cache key, or None for an agent that has no canonical one: it is built anew."""
     try:
-        return fingerprint(agent, name, describe_agent(agent), flavour)
+        return fingerprint(agent, name, shape, flavour)
     except TypeError:
         return None

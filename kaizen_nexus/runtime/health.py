@@ -28,8 +28,8 @@ class Health:
         self._runtime = runtime
         self._clock = clock
         self._since = clock()
-        self.ready = False
-        """Whether new requests are welcome: between the end of start-up and the start of stop."""
+        self.ready = True
+        """Whether new requests are welcome; not from the start of a stop to the next start."""
         self.discovery: dict[str, Any] = {}
         """What automatic discovery found, and which files it could not load."""
 

@@ -27,9 +27,10 @@ class Deployment:
 
 
 class Registry:
-    """A copy-on-write map from channel and name to `Deployment`.
+    """What is deployed: for each name, a `Deployment` for each of its channels.
 
-    Readers take no lock and see each change whole: a name that is replaced is never missing.
+    A name's channels are replaced together, in one step, so readers need no lock: they see the
+    state before or after a deployment, and a name that is redeployed is never missing.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ class Registry:
     def __init__(self, max_workflows: int = 10_000) -> None:
         self.max_workflows = max_workflows
         self._lock = threading.Lock()
-        self._channels: Mapping[str, Mapping[str, Deployment]] = {name: {} for name in CHANNELS}
+        self._deployed: dict[str, Mapping[str, Deployment]] = {}
         self._versions: dict[str, int] = {}
 
     def deploy(
@@ -55,36 +56,31 @@ class Registry:
         RuntimeError
             `max_workflows` names are deployed already.
         """
-        chosen = tuple(channels)
-        unknown = set(chosen).difference(CHANNELS)
-        if unknown or not chosen:
-            raise ValueError(f"channels must be some of {', '.join(CHANNELS)}; got {chosen!r}")
+        chosen = frozenset(channels)
+        if not chosen or not chosen.issubset(CHANNELS):
+            raise ValueError(
+                f"channels must be some of {', '.join(CHANNELS)}; got {sorted(chosen)!r}"
+            )
         name = workflow.name
         with self._lock:
-            if name not in self._versions and len(self._versions) >= self.max_workflows:
+            current = self._deployed.get(name, {})
+            if not current and len(self._deployed) >= self.max_workflows:
                 raise RuntimeError(
                     f"{self.max_workflows} workflows are deployed, which is the limit: deregister "
                     "some, or raise max_workflows"
                 )
             version = self._versions.get(name, 0) + 1
             deployment = Deployment(workflow, version, prefix, sessions)
-            changed = dict(self._channels)
-            for channel in chosen:
-                changed[channel] = {**changed[channel], name: deployment}
+            merged = {**current, **dict.fromkeys(chosen, deployment)}
+            self._deployed[name] = {c: merged[c] for c in CHANNELS if c in merged}
             self._versions[name] = version
-            self._channels = changed
         return deployment
 
     def remove(self, name: str) -> bool:
         """Take `name` off all channels; return whether it was there."""
         with self._lock:
-            if self._versions.pop(name, None) is None:
-                return False
-            self._channels = {
-                channel: {n: d for n, d in deployments.items() if n != name}
-                for channel, deployments in self._channels.items()
-            }
-        return True
+            self._versions.pop(name, None)
+            return self._deployed.pop(name, None) is not None
 
     def find(self, name: str, channel: str) -> Deployment:
         """Return what answers to `name` on `channel`.
@@ -94,23 +90,26 @@ class Registry:
         WorkflowNotFoundError
             Nothing does.
         """
-        deployment = self._channels[channel].get(name)
+        deployment = self.channels_of(name).get(channel)
         if deployment is None:
             raise WorkflowNotFoundError(name, channel)
         return deployment
 
-    def on_channel(self, channel: str) -> Mapping[str, Deployment]:
-        """Return what is deployed on `channel`, by name in order of first deployment."""
-        return MappingProxyType(dict(self._channels[channel]))
-
-    def channels_of(self, name: str) -> dict[str, Deployment]:
+    def channels_of(self, name: str) -> Mapping[str, Deployment]:
         """Return the deployments of `name` by channel; empty if there are none."""
+        return self._deployed.get(name, _NOWHERE)
+
+    def on_channel(self, channel: str) -> dict[str, Deployment]:
+        """Return what is deployed on `channel`, by name in order of first deployment."""
         return {
-            channel: deployments[name]
-            for channel, deployments in self._channels.items()
-            if name in deployments
+            name: channels[channel]
+            for name, channels in self._deployed.copy().items()
+            if channel in channels
         }
 
     def names(self) -> list[str]:
         """Return all deployed names, in order of first deployment."""
-        return list(self._versions.copy())
+        return list(self._deployed.copy())
+
+
+_NOWHERE: Mapping[str, Deployment] = MappingProxyType({})

@@ -1,0 +1,223 @@
+"""``/mcp``: the streamable HTTP transport as an ASGI application.
+
+Handshake clients (protocol versions up to 2025-11-25) are served without transport sessions: the
+conversation's state is in the runtime's sessions, which outlive a connection, a restart and a
+change of worker, and which a tool's arguments name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import anyio
+
+from kaizen_nexus.channels.body import DEFAULT_MAX_BODY
+from kaizen_nexus.channels.mcp.changes import ToolChanges
+from kaizen_nexus.channels.mcp.sdk import StreamableHTTPSessionManager, TransportSecuritySettings
+from kaizen_nexus.channels.mcp.server import build_server
+from kaizen_nexus.channels.problems import problem_response
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from kaizen_nexus.runtime.service import Runtime
+
+__all__ = ["McpEndpoint"]
+
+STOP_TIMEOUT = 5.0
+"""Seconds that `McpEndpoint.stop` waits for requests which it has cancelled."""
+
+_LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+_PORT = re.compile(r":(\d+|\*)$")
+
+logger = logging.getLogger("kaizen_nexus.mcp")
+
+
+class McpEndpoint:
+    """An ASGI application that speaks MCP at whatever path it is routed to.
+
+    Call `start` and `stop` from the app's lifespan. Where no lifespan runs, as when the app is
+    mounted in another, the first request starts it. It serves one event loop at a time, and may
+    be stopped and started again, on the same loop or another. Only `notify_tools_changed` may be
+    called from other threads.
+
+    Parameters
+    ----------
+    runtime
+        What runs the tools.
+    max_body
+        How many bytes a request body may have; a longer one is answered 413.
+    allowed_hosts
+        Values of the ``Host`` header to accept besides the local ones, for example
+        ``"agents.example.com"``; without a port, any port is meant. Others are answered 421,
+        which is what keeps a web page from reaching a local server through DNS rebinding.
+    allowed_origins
+        Values of the ``Origin`` header to accept besides the local ones, for example
+        ``"https://agents.example.com"``. Others are answered 403.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        max_body: int = DEFAULT_MAX_BODY,
+        allowed_hosts: Iterable[str] = (),
+        allowed_origins: Iterable[str] = (),
+    ) -> None:
+        self._max_body = max_body
+        self._security = _security(allowed_hosts, allowed_origins)
+        self._changes = ToolChanges()
+        self._server = build_server(runtime, self._changes)
+        self._run: _Run | None = None
+        self._stopped_on: asyncio.AbstractEventLoop | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            raise ValueError(f"MCP is served over HTTP, not over {scope['type']!r}")
+        if scope["method"] != "POST":
+            # GET would open a stream for what only transport sessions have, DELETE end one.
+            await problem_response(405, headers={"Allow": "POST"})(scope, receive, send)
+            return
+        if self._stopped_on is asyncio.get_running_loop():
+            await self._refuse(scope, receive, send)
+            return
+        run = self._run_here()
+        await run.entered.wait()
+        if run.task.done():
+            await self._refuse(scope, receive, send)
+            return
+        await run.manager.handle_request(scope, receive, send)
+
+    async def start(self) -> None:
+        """Get ready to serve on this event loop; nothing happens if it is being served already.
+
+        Raises
+        ------
+        RuntimeError
+            Another event loop is being served.
+        """
+        self._stopped_on = None
+        await self._run_here().entered.wait()
+
+    async def stop(self) -> None:
+        """End open streams, cancel what handshake clients are waiting for, and refuse the rest.
+
+        Returns within 5 seconds, even if an agent resists being cancelled.
+
+        Raises
+        ------
+        RuntimeError
+            Another event loop is being served.
+        """
+        loop = asyncio.get_running_loop()
+        run = self._run
+        if run is not None and run.loop is not loop and run.is_alive():
+            raise RuntimeError("stop() must be called on the event loop that is served")
+        self._stopped_on = loop
+        self._run = None
+        if run is not None and run.loop is loop:
+            self._changes.end_subscriptions()
+            await run.stop()
+
+    def end_subscriptions(self) -> None:
+        """Close the streams of subscribed clients, and nothing else; on the event loop served.
+
+        A server that lets connections finish before it ends the lifespan would wait for them.
+        """
+        self._changes.end_subscriptions()
+
+    def notify_tools_changed(self) -> None:
+        """Tell subscribed clients that the list of tools is another one now; from any thread."""
+        self._changes.notify()
+
+    def _run_here(self) -> _Run:
+        """Return the run on this event loop; begin one if there is none."""
+        run = self._run
+        if run is not None and run.is_alive():
+            if run.loop is asyncio.get_running_loop():
+                return run
+            raise RuntimeError("the MCP endpoint is already serving another event loop")
+        manager = StreamableHTTPSessionManager(
+            self._server,
+            json_response=True,
+            stateless=True,
+            security_settings=self._security,
+            max_request_body_size=self._max_body,
+        )
+        self._run = run = _Run(manager, self._changes)
+        return run
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = problem_response(503, detail="the server is stopping")
+        await response(scope, receive, send)
+
+
+class _Run:
+    """The time between one start and one stop: a session manager, and the task that owns it.
+
+    The manager's task group must be left by the task that entered it, and neither `start` nor a
+    request is sure to be there at the end; so a task of its own is.
+    """
+
+    def __init__(self, manager: StreamableHTTPSessionManager, changes: ToolChanges) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.manager = manager
+        self.entered = asyncio.Event()
+        """Set once requests can be handled, or never will be."""
+        self._changes = changes
+        self._stopping = asyncio.Event()
+        # In a context of its own: that of the first request must not live as long as the server.
+        self.task: asyncio.Task[None] = contextvars.Context().run(
+            self.loop.create_task, self._own()
+        )
+
+    def is_alive(self) -> bool:
+        """Whether requests on `loop` can be handled."""
+        return not self.task.done() and not self.loop.is_closed()
+
+    async def stop(self) -> None:
+        """Leave the manager's task group, cancelling what is in it."""
+        self._stopping.set()
+        done, _ = await asyncio.wait({self.task}, timeout=STOP_TIMEOUT)
+        if not done:
+            logger.warning("MCP requests resist being cancelled for %s seconds", STOP_TIMEOUT)
+        elif not self.task.cancelled() and (error := self.task.exception()) is not None:
+            logger.error("the MCP endpoint failed", exc_info=error)
+
+    async def _own(self) -> None:
+        try:
+            async with self.manager.run(), anyio.create_task_group() as tasks:
+                tasks.start_soon(self._changes.deliver)
+                self.entered.set()
+                await self._stopping.wait()
+                tasks.cancel_scope.cancel()
+        finally:
+            self.entered.set()
+
+
+def _security(
+    allowed_hosts: Iterable[str], allowed_origins: Iterable[str]
+) -> TransportSecuritySettings:
+    for option, values in (("allowed_hosts", allowed_hosts), ("allowed_origins", allowed_origins)):
+        if isinstance(values, str):
+            raise TypeError(f"{option} must be several strings, for example ({values!r},)")
+    local_origins = [f"{scheme}://{host}" for scheme in ("http", "https") for host in _LOCAL_HOSTS]
+    return TransportSecuritySettings(
+        allowed_hosts=_with_any_port([*_LOCAL_HOSTS, *allowed_hosts]),
+        allowed_origins=_with_any_port([*local_origins, *allowed_origins]),
+    )
+
+
+def _with_any_port(values: Iterable[str]) -> list[str]:
+    """Return each value, and besides one that names no port the SDK's pattern for any port."""
+    return [
+        spelling
+        for value in values
+        for spelling in ((value,) if _PORT.search(value) else (value, f"{value}:*"))
+    ]

@@ -1,0 +1,145 @@
+"""The SDK's low-level server, with a runtime behind its tools."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from kaizen_nexus._errors import NexusError
+from kaizen_nexus.agents.errors import InputError, InvalidInputsError
+from kaizen_nexus.channels.mcp.sdk import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    CallToolRequestParams,
+    CallToolResult,
+    ListToolsResult,
+    MCPError,
+    PaginatedRequestParams,
+    Server,
+    ServerRequestContext,
+)
+from kaizen_nexus.channels.mcp.tools import (
+    CHANNEL,
+    PAGE_SIZE,
+    ToolCatalogue,
+    answer,
+    check_json,
+    refusal,
+)
+from kaizen_nexus.runtime.errors import WorkflowNotFoundError
+from kaizen_nexus.runtime.invocation import Invocation
+
+if TYPE_CHECKING:
+    from kaizen_nexus.channels.mcp.changes import ToolChanges
+    from kaizen_nexus.runtime.service import Runtime
+
+__all__ = ["SERVER_NAME", "build_server"]
+
+SERVER_NAME = "kaizen-nexus"
+SHOWN_NAME = 128
+"""How much of an unknown tool's name is repeated in the error."""
+
+logger = logging.getLogger("kaizen_nexus.mcp")
+
+_INSTRUCTIONS = (
+    "Each tool runs one agent. To hold a conversation, pass the session_id of an answer to the "
+    'next call, of the same tool or another; "new" starts a conversation.'
+)
+
+
+def build_server(
+    runtime: Runtime, changes: ToolChanges, *, name: str = SERVER_NAME, page_size: int = PAGE_SIZE
+) -> Server[Any]:
+    """Return a server whose tools are the workflows deployed on the MCP channel.
+
+    What is deployed later is served too. The server keeps no state between requests, and may
+    serve one connection after another, but on one event loop at a time.
+
+    Parameters
+    ----------
+    runtime
+        What runs the workflows.
+    changes
+        What serves ``subscriptions/listen``.
+    name
+        How the server introduces itself.
+    page_size
+        How many tools one page of ``tools/list`` has at most.
+    """
+    from kaizen_nexus import __version__
+
+    handlers = _Handlers(runtime, ToolCatalogue(runtime.registry, page_size))
+    # Handshake clients are told listChanged: false, the SDK's default: nothing can be pushed to
+    # them. Clients of 2026-07-28 are told true, because subscriptions/listen is served.
+    return Server(
+        name,
+        version=__version__,
+        instructions=_INSTRUCTIONS,
+        get_tool_input_schema=handlers.input_schema,
+        on_list_tools=handlers.list_tools,
+        on_call_tool=handlers.call_tool,
+        on_subscriptions_listen=changes.listen,
+    )
+
+
+class _Handlers:
+    """The methods of the protocol that concern tools."""
+
+    def __init__(self, runtime: Runtime, catalogue: ToolCatalogue) -> None:
+        self._runtime = runtime
+        self._catalogue = catalogue
+
+    def input_schema(self, name: str) -> Mapping[str, Any] | None:
+        """Return a tool's input schema without listing all tools, as the SDK otherwise does."""
+        try:
+            return self._catalogue.find(name).tool.input_schema
+        except WorkflowNotFoundError:
+            return None
+
+    async def list_tools(
+        self, _: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
+    ) -> ListToolsResult:
+        """Answer ``tools/list``."""
+        try:
+            tools, following = self._catalogue.page(None if params is None else params.cursor)
+        except ValueError as error:
+            raise MCPError(INVALID_PARAMS, f"Invalid cursor: {error}") from None
+        return ListToolsResult(tools=tools, next_cursor=following)
+
+    async def call_tool(
+        self, _: ServerRequestContext[Any, Any], params: CallToolRequestParams
+    ) -> CallToolResult:
+        """Answer ``tools/call``.
+
+        What a model can mend, or should know, is a result; what only a programmer can mend is a
+        protocol error.
+        """
+        try:
+            argument = self._catalogue.find(params.name).session_argument
+            return await self._execute(params.name, dict(params.arguments or {}), argument)
+        except WorkflowNotFoundError:
+            raise MCPError(INVALID_PARAMS, f"Unknown tool: {params.name[:SHOWN_NAME]}") from None
+        except Exception:
+            # The SDK would show a handshake client the exception's own text.
+            logger.exception("calling the tool %r failed", params.name)
+            raise MCPError(INTERNAL_ERROR, "The server failed; its log says why") from None
+
+    async def _execute(
+        self, name: str, arguments: dict[str, Any], session_argument: str
+    ) -> CallToolResult:
+        session_id = arguments.pop(session_argument, None)
+        try:
+            check_json(arguments)
+            if session_id is not None and not isinstance(session_id, str):
+                wrong = InputError(f"/{session_argument}", "Expected `str`")
+                raise InvalidInputsError((wrong,))
+            return answer(
+                await self._runtime.execute(
+                    Invocation(name=name, channel=CHANNEL, inputs=arguments, session_id=session_id)
+                )
+            )
+        except WorkflowNotFoundError:
+            raise
+        except NexusError as error:
+            return refusal(error, session_argument)

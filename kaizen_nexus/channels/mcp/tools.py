@@ -1,0 +1,218 @@
+"""Workflows as tools: what is published of them, and how an answer or a refusal reads.
+
+A model is what reads the answers. It sees the session's id in every one, because the protocol
+carries no state between calls, and a refusal tells it what to change.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from kaizen_nexus._errors import NexusError, SessionTableFullError
+from kaizen_nexus.agents.errors import InputError, InvalidInputsError
+from kaizen_nexus.channels.mcp.sdk import CallToolResult, TextContent, Tool
+from kaizen_nexus.runtime.errors import AgentFailedError, OverloadedError, SessionNotFoundError
+from kaizen_nexus.runtime.invocation import NEW_SESSION
+
+if TYPE_CHECKING:
+    from kaizen_nexus.agents.workflow import Workflow
+    from kaizen_nexus.runtime.invocation import Result
+    from kaizen_nexus.runtime.registry import Deployment, Registry
+
+__all__ = ["CHANNEL", "PublishedTool", "ToolCatalogue", "answer", "check_json", "refusal"]
+
+CHANNEL = "mcp"
+PAGE_SIZE = 1_000
+
+_STRICT_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False)
+_SESSION_ARGUMENT = "session_id"
+_SESSION_SCHEMA = {
+    "type": "string",
+    "description": (
+        "Optional. An id from an earlier answer continues that conversation; "
+        f'"{NEW_SESSION}" starts one.'
+    ),
+}
+_REMEDIES: dict[type[NexusError], str] = {
+    InvalidInputsError: "Correct these arguments according to the tool's input schema.",
+    SessionNotFoundError: (
+        f'Call again with {{argument}} "{NEW_SESSION}" to start a session, or without {{argument}}.'
+    ),
+    SessionTableFullError: "Call again without {argument}, or later.",
+    OverloadedError: f"Call again after {OverloadedError.retry_after} second(s).",
+    AgentFailedError: "The arguments were accepted, so the same call may succeed later.",
+}
+
+
+@dataclass(frozen=True)
+class PublishedTool:
+    """One deployment as the protocol shows it."""
+
+    tool: Tool
+    session_argument: str
+    """The argument that names the session; the agent's own inputs take precedence."""
+
+
+class ToolCatalogue:
+    """The tools of a registry, in the form in which they are listed.
+
+    What is published of a deployment is computed once and forgotten with the deployment. To be
+    used from one thread at a time.
+
+    Parameters
+    ----------
+    registry
+        What is deployed.
+    page_size
+        How many tools one page of the list has at most.
+    """
+
+    def __init__(self, registry: Registry, page_size: int = PAGE_SIZE) -> None:
+        self._registry = registry
+        self._page_size = page_size
+        self._published: weakref.WeakKeyDictionary[Deployment, PublishedTool] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def find(self, name: str) -> PublishedTool:
+        """Return the tool called `name`, in constant time.
+
+        Raises
+        ------
+        WorkflowNotFoundError
+            There is none.
+        """
+        return self._publish(self._registry.find(name, CHANNEL))
+
+    def page(self, cursor: str | None) -> tuple[list[Tool], str | None]:
+        """Return the tools that follow `cursor`, and the cursor of the next page if there is one.
+
+        The order is that of the names: it is the same in every process, and stays the same while
+        tools come and go between two pages.
+
+        Raises
+        ------
+        ValueError
+            The cursor is not one that this method returned.
+        """
+        deployments = self._registry.on_channel(CHANNEL)
+        names = sorted(deployments)
+        if cursor is not None:
+            after = _decode_cursor(cursor)
+            names = [name for name in names if name > after]
+        page = names[: self._page_size]
+        following = _encode_cursor(page[-1]) if len(names) > len(page) else None
+        return [self._publish(deployments[name]).tool for name in page], following
+
+    def _publish(self, deployment: Deployment) -> PublishedTool:
+        published = self._published.get(deployment)
+        if published is None:
+            published = self._published[deployment] = _describe(deployment.workflow)
+        return published
+
+
+def check_json(arguments: dict[str, Any]) -> None:
+    """Refuse what the SDK's parsers let through although it is no JSON, as other channels do.
+
+    Raises
+    ------
+    InvalidInputsError
+        The arguments hold NaN, an infinity or a lone surrogate, or are nested too deeply.
+    """
+    try:
+        _STRICT_JSON.encode(arguments).encode()
+    except UnicodeEncodeError:
+        problem = "a string holds a lone surrogate"
+    except ValueError:
+        problem = "NaN and infinities are not JSON"
+    except RecursionError:
+        problem = "nested too deeply"
+    else:
+        return
+    raise InvalidInputsError((InputError("", problem),))
+
+
+def answer(result: Result) -> CallToolResult:
+    """Return a result in its envelope, structured and, for clients that show text, as JSON text."""
+    envelope = msgspec.json.encode(
+        {
+            "result": msgspec.Raw(result.body),
+            "session_id": result.session_id,
+            "duration_ms": result.duration_ns / 1e6,
+        }
+    )
+    return CallToolResult(
+        content=[TextContent(type="text", text=envelope.decode())],
+        structured_content=msgspec.json.decode(envelope),
+    )
+
+
+def refusal(error: NexusError, session_argument: str) -> CallToolResult:
+    """Return what a model needs to know to do better next time."""
+    if isinstance(error, InvalidInputsError):
+        lines = [f"- {_pointer(e)}: {e.message}" for e in error.errors]
+        problem = "\n".join(["Invalid arguments:", *lines])
+    else:
+        problem = f"{error}."
+    remedy = next((_REMEDIES[cls] for cls in type(error).__mro__ if cls in _REMEDIES), "")
+    text = f"{problem}\n{remedy.format(argument=session_argument)}".rstrip()
+    return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+
+
+def _describe(workflow: Workflow) -> PublishedTool:
+    inputs = workflow.input_schema
+    argument = _SESSION_ARGUMENT
+    while argument in inputs["properties"]:
+        argument = f"nexus_{argument}"
+    tool = Tool(
+        name=workflow.name,
+        description=workflow.description or None,
+        input_schema={
+            **inputs,
+            "properties": {**inputs["properties"], argument: _SESSION_SCHEMA},
+        },
+        output_schema=_envelope_schema(workflow.output_schema),
+    )
+    return PublishedTool(tool, argument)
+
+
+def _envelope_schema(output: dict[str, Any]) -> dict[str, Any]:
+    result = {key: value for key, value in output.items() if key != "$defs"}
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {
+            "result": result,
+            "session_id": {
+                "type": ["string", "null"],
+                "description": "Pass it on in the next call to continue this conversation.",
+            },
+            "duration_ms": {"type": "number"},
+        },
+        "required": ["result", "session_id", "duration_ms"],
+    }
+    if "$defs" in output:
+        # References are absolute, so the definitions they mean belong at the root.
+        schema["$defs"] = output["$defs"]
+    return schema
+
+
+def _pointer(error: InputError) -> str:
+    return error.pointer or "(all arguments)"
+
+
+def _encode_cursor(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode()).decode()
+
+
+def _decode_cursor(cursor: str) -> str:
+    try:
+        return base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, UnicodeError):
+        raise ValueError("the cursor is not from this list") from None

@@ -1,0 +1,318 @@
+"""`Nexus`: the app that composes the runtime and its three channels."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kaizen_nexus._extras import missing_extra
+from kaizen_nexus.deployment.names import check_name, check_prefix
+from kaizen_nexus.deployment.target import API_PREFIX, CHANNELS, DeploymentTarget
+from kaizen_nexus.sessions import NexusSessionManager
+
+try:
+    from starlette.applications import Starlette
+    from starlette.routing import Route
+
+    from kaizen_nexus.agents.adapters import as_workflow
+    from kaizen_nexus.channels.api.routes import api_routes, prefixed_routes
+    from kaizen_nexus.channels.body import DEFAULT_MAX_BODY
+    from kaizen_nexus.channels.cli.endpoint import CliEndpoint
+    from kaizen_nexus.channels.mcp.mount import McpMount
+    from kaizen_nexus.channels.problems import EXCEPTION_HANDLERS
+    from kaizen_nexus.runtime.discovery import Discovery
+    from kaizen_nexus.runtime.executor import DEFAULT_MAX_PENDING, DEFAULT_MAX_THREADS, Executor
+    from kaizen_nexus.runtime.health import Health
+    from kaizen_nexus.runtime.service import Runtime
+except ModuleNotFoundError as error:
+    if error.name and error.name.startswith("kaizen_nexus"):
+        raise
+    missing_extra("Nexus", "serve", error)
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from kaizen_nexus.agents.workflow import Workflow
+    from kaizen_nexus.channels.serving import HttpServer
+    from kaizen_nexus.monitoring import PerformanceMetrics
+
+__all__ = ["Nexus"]
+
+DEFAULT_GRACE = 10.0
+MAX_PORT = 65_535
+
+
+class Nexus(DeploymentTarget):
+    """Serves deployed agents over HTTP, the command line and MCP, with one session space.
+
+    It is itself an ASGI application: ``uvicorn service:app`` serves it, and FastAPI or Starlette
+    can mount it. Deploying, deregistering and reading are safe from any thread at any time.
+
+    Parameters
+    ----------
+    auto_discovery
+        Whether `start` deploys the agents found in ``workflows/*.py``, ``*_workflow.py`` and
+        ``workflow_*.py`` beside the entry file, in the background.
+    api_port
+        Where `start` listens; 0 takes any free port, which this attribute then names.
+    mcp_port
+        A second port to listen on, for MCP clients that expect one; ``/mcp`` answers on both.
+    host
+        The address to listen on.
+    session_manager
+        Where sessions live; default is a new `NexusSessionManager`.
+    metrics
+        Where executions and deployments are recorded; default is a new `PerformanceMetrics`.
+    max_threads
+        How many synchronous agents run at the same time.
+    max_pending
+        How many requests may run or wait; further ones are answered 503.
+    max_body
+        How many bytes a request body may have.
+    shutdown_grace
+        Seconds that running requests get to finish when the server stops.
+    discovery_root
+        The folder for `auto_discovery`; default is the entry file's.
+    allowed_hosts, allowed_origins
+        Names, besides the local ones, by which MCP clients and web pages may address this app:
+        values of the ``Host`` header such as ``"agents.example.com"``, and of ``Origin``.
+    """
+
+    def __init__(
+        self,
+        auto_discovery: bool = False,
+        api_port: int = 8000,
+        mcp_port: int | None = None,
+        host: str = "127.0.0.1",
+        *,
+        session_manager: NexusSessionManager | None = None,
+        metrics: PerformanceMetrics | None = None,
+        max_threads: int = DEFAULT_MAX_THREADS,
+        max_pending: int = DEFAULT_MAX_PENDING,
+        max_body: int = DEFAULT_MAX_BODY,
+        shutdown_grace: float = DEFAULT_GRACE,
+        discovery_root: str | Path | None = None,
+        allowed_hosts: Iterable[str] = (),
+        allowed_origins: Iterable[str] = (),
+    ) -> None:
+        self.auto_discovery = auto_discovery
+        self.api_port = _check_port(api_port, "api_port")
+        self.mcp_port = None if mcp_port is None else _check_port(mcp_port, "mcp_port")
+        self.host = host
+        self.shutdown_grace = shutdown_grace
+        self.runtime = Runtime(session_manager, metrics, Executor(max_threads, max_pending))
+        self._own_sessions = session_manager is None
+        self._discovery_root = discovery_root
+        self._health = Health(self.runtime)
+        self._mcp = McpMount(self.runtime, max_body, allowed_hosts, allowed_origins)
+        self._lock = threading.Lock()
+        self._server: HttpServer | None = None
+        self._asgi = Starlette(
+            routes=[
+                *api_routes(self.runtime, self._health, max_body),
+                Route("/cli/run", CliEndpoint(self.runtime, max_body), methods=["POST"]),
+                Route("/mcp", self._mcp),
+                *prefixed_routes(self.runtime, max_body),
+            ],
+            exception_handlers=EXCEPTION_HANDLERS,
+            lifespan=self._lifespan,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI connection."""
+        await self._asgi(scope, receive, send)
+
+    @property
+    def url(self) -> str:
+        """Where the HTTP channel answers once `start` has been called."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.api_port}"
+
+    @property
+    def metrics(self) -> PerformanceMetrics:
+        """Where executions and deployments are recorded."""
+        return self.runtime.metrics
+
+    @property
+    def session_manager(self) -> NexusSessionManager:
+        """Where the sessions of all channels live."""
+        return self.runtime.sessions
+
+    @session_manager.setter
+    def session_manager(self, manager: NexusSessionManager) -> None:
+        self.adopt_session_manager(manager)
+
+    def adopt_session_manager(self, manager: NexusSessionManager) -> None:
+        """Use `manager` for the sessions of all channels.
+
+        Raises
+        ------
+        TypeError
+            It is not a `NexusSessionManager`.
+        ValueError
+            Another manager was given before, or holds sessions already.
+        """
+        if not isinstance(manager, NexusSessionManager):
+            raise TypeError(
+                f"session_manager must be a NexusSessionManager, not {type(manager).__qualname__}"
+            )
+        with self._lock:
+            current = self.runtime.sessions
+            if manager is current:
+                return
+            if not self._own_sessions or len(current.sessions):
+                raise ValueError(
+                    "this app already keeps its sessions in another manager: use that one "
+                    "(app.session_manager), or pass yours to Nexus(session_manager=...)"
+                )
+            self.runtime.sessions = manager
+            self._own_sessions = False
+        current.close()
+
+    def deploy(
+        self,
+        workflow: Workflow,
+        *,
+        channels: Iterable[str] = CHANNELS,
+        prefix: str = API_PREFIX,
+        sessions: bool = False,
+    ) -> None:
+        """Make `workflow` answer under its name on `channels`, replacing what was there.
+
+        A request that is running finishes on the workflow it started with.
+        """
+        check_name(workflow.name)
+        if prefix != API_PREFIX:
+            check_prefix(prefix)
+        chosen = tuple(channels)
+        self.runtime.registry.deploy(workflow, chosen, prefix=prefix, sessions=sessions)
+        if "mcp" in chosen:
+            self._mcp.notify_tools_changed()
+
+    def register(self, name: str, workflow: object) -> None:
+        """Deploy an agent or workflow on all channels under `name`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            It cannot be deployed, or not under that name.
+        """
+        self.deploy(as_workflow(workflow, check_name(name)))
+
+    def deregister(self, name: str) -> bool:
+        """Take `name` off all channels; return whether it was deployed.
+
+        A request that is running finishes.
+        """
+        removed = self.runtime.registry.remove(name)
+        if removed:
+            self._mcp.notify_tools_changed()
+        return removed
+
+    def health_check(self) -> dict[str, Any]:
+        """Return the report that ``/health/ready`` answers with."""
+        return self._health.check()
+
+    def start(self, blocking: bool = True) -> None:
+        """Serve on `host` and `api_port`.
+
+        Parameters
+        ----------
+        blocking
+            True: serve until `stop` is called from another thread, or the process gets SIGINT or
+            SIGTERM. False: serve in a background thread, and return once requests are answered.
+
+        Raises
+        ------
+        PortInUseError
+            The port is taken; the message says which.
+        RuntimeError
+            The app is being served already.
+        """
+        from kaizen_nexus.channels.serving import HttpServer
+
+        with self._lock:
+            if self._server is not None:
+                raise RuntimeError(f"already serving at {self.url}: call stop() first")
+            server = self._server = HttpServer(
+                self, self._listen(), self.shutdown_grace, self._stopping
+            )
+        try:
+            if blocking:
+                server.run()
+            else:
+                server.start()
+        except BaseException:
+            self._server = None
+            raise
+        if blocking:
+            self._server = None
+
+    def stop(self) -> None:
+        """Stop serving: refuse new requests, let running ones finish within the grace period."""
+        self._health.ready = False
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop()
+
+    def run_stdio(self) -> None:
+        """Serve one MCP client over standard input and output until it hangs up, or a signal."""
+        self._mcp.run_stdio()
+
+    def close(self) -> None:
+        """Stop serving and end automatic session cleanup, unless the manager was given."""
+        self.stop()
+        if self._own_sessions:
+            self.runtime.sessions.close()
+
+    def _listen(self) -> list[Any]:
+        from kaizen_nexus.channels.serving import listen
+
+        api = listen(self.host, self.api_port, "api_port")
+        self.api_port = api.getsockname()[1]
+        if self.mcp_port is None or self.mcp_port == self.api_port:
+            return [api]
+        try:
+            mcp = listen(self.host, self.mcp_port, "mcp_port")
+        except OSError:
+            api.close()
+            raise
+        self.mcp_port = mcp.getsockname()[1]
+        return [api, mcp]
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        await self._mcp.start()
+        if self.auto_discovery:
+            discovery = Discovery(self._root(), self._discovered)
+            self._health.discovery = discovery.report
+            discovery.start()
+        self._health.ready = True
+        try:
+            yield
+        finally:
+            self._health.ready = False
+            await self._mcp.stop()
+
+    def _stopping(self) -> None:
+        self._health.ready = False
+        self._mcp.end_subscriptions()
+
+    def _discovered(self, agent: object, name: str) -> None:
+        self.register(name, agent)
+
+    def _root(self) -> Path:
+        if self._discovery_root is not None:
+            return Path(self._discovery_root)
+        entry = getattr(sys.modules.get("__main__"), "__file__", None)
+        return Path(entry).resolve().parent if entry else Path.cwd()
+
+
+def _check_port(port: object, option: str) -> int:
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= MAX_PORT:
+        raise ValueError(f"{option} must be a whole number from 0 to 65535, not {port!r}")
+    return port
