@@ -8,6 +8,7 @@ exists but fails to load is always an error: it is never silently replaced by a 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,6 +39,16 @@ def _choose(requested: str) -> Literal["c", "py"]:
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith(_COMPILED):
             raise
+        incomplete = [
+            home
+            for home in _HOMES.values()
+            if importlib.util.find_spec(f"{_COMPILED}.{home}") is not None
+        ]
+        if incomplete:
+            raise ImportError(
+                f"the compiled core is incomplete: {error.name} is missing beside "
+                f"{', '.join(sorted(incomplete))}; reinstall kaizen-nexus"
+            ) from error
         if requested == "c":
             raise ImportError(
                 "KAIZEN_NEXUS_IMPL=c, but the compiled core is not installed: reinstall with a "

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from types import ModuleType
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("default", deadline=None)
+settings.register_profile(
+    "nightly",
+    deadline=None,
+    max_examples=1000,
+    stateful_step_count=100,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+@dataclass
+class Core:
+    """The three modules of one implementation, imported by name, never through the selector."""
+
+    name: str
+    package: str
+
+    def module(self, name: str) -> ModuleType:
+        return importlib.import_module(f"{self.package}.{name}")
+
+
+COMPILED = Core("c", "kaizen_nexus._core")
+PURE = Core("py", "kaizen_nexus._fallback")
+
+
+@pytest.fixture(params=[COMPILED, PURE], ids=lambda core: core.name)
+def core(request: pytest.FixtureRequest) -> Core:
+    """Each test that takes this runs once per implementation of the core."""
+    return request.param
