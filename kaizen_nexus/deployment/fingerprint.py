@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import weakref
-from typing import Any
+from typing import Any, NamedTuple
 
 from kaizen_nexus._accel import cache_key
 from kaizen_nexus.agents.adapters import AgentShape, declared_fields
@@ -61,6 +61,14 @@ def fingerprint(agent: object, name: str, shape: AgentShape, flavour: str) -> st
     )
 
 
+class _Record(NamedTuple):
+    """What stands for a record or plain object; a type of its own, so as to equal no tuple."""
+
+    module: str
+    qualname: str
+    contents: dict[str, Any]
+
+
 def _settings(value: Any, depth: int = 0) -> Any:
     """Return a configuration as an encodable value.
 
@@ -81,10 +89,10 @@ def _settings(value: Any, depth: int = 0) -> Any:
         names = _field_names[cls] = _read_field_names(cls)
     if names:
         contents = {name: _settings(getattr(value, name), depth + 1) for name in names}
-        return (cls.__module__, cls.__qualname__, contents)
-    if _is_plain(cls):
-        contents = {**_class_settings(cls), **vars(value)}
-        return (cls.__module__, cls.__qualname__, _settings(contents, depth + 1))
+        return _Record(cls.__module__, cls.__qualname__, contents)
+    if _is_plain(cls) and hasattr(value, "__dict__"):
+        contents = _settings({**_class_settings(cls), **vars(value)}, depth + 1)
+        return _Record(cls.__module__, cls.__qualname__, contents)
     return value
 
 
@@ -103,9 +111,8 @@ def _read_field_names(cls: type) -> tuple[str, ...]:
 
 def _is_plain(cls: type) -> bool:
     """Whether instances are ordinary objects: attributes, and no meaning of their own."""
-    return cls.__mro__[1:] == (object,) and not (
-        cls is object or hasattr(cls, "__call__") or hasattr(cls, "__cache_key__")
-    )
+    own = vars(cls)
+    return cls.__mro__[1:] == (object,) and "__call__" not in own and "__cache_key__" not in own
 
 
 def _class_settings(cls: type) -> dict[str, Any]:

@@ -251,5 +251,5 @@ def _key(agent: object, name: str, shape: AgentShape, flavour: str) -> str | Non
     """Return the cache key, or None for an agent that has no canonical one: it is built anew."""
     try:
         return fingerprint(agent, name, shape, flavour)
-    except TypeError:
+    except (TypeError, ValueError, RuntimeError):
         return None
