@@ -1,0 +1,1 @@
+"""The benchmark harness: every figure that the documentation states is printed from here."""

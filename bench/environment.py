@@ -1,0 +1,40 @@
+"""On what the figures were measured."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+__all__ = ["describe"]
+
+PACKAGES = ("kaizen-nexus", "numpy", "starlette", "uvicorn", "msgspec", "mcp", "click")
+
+
+def describe() -> dict[str, str]:
+    """Return the machine, the interpreter and the versions that matter."""
+    import kaizen_nexus
+
+    return {
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "core": kaizen_nexus.IMPLEMENTATION,
+        **{package: _version(package) for package in PACKAGES},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
