@@ -14,15 +14,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from kaizen_nexus._core.cache_key import cache_key
-    from kaizen_nexus._core.latency_histogram import LatencyHistogram
+    from kaizen_nexus._core.latency_histogram import LatencyHistogram, PerformanceMonitor
     from kaizen_nexus._core.session_table import SessionTable
 
-__all__ = ["IMPLEMENTATION", "LatencyHistogram", "SessionTable", "cache_key"]
+__all__ = [
+    "IMPLEMENTATION",
+    "LatencyHistogram",
+    "PerformanceMonitor",
+    "SessionTable",
+    "cache_key",
+]
 
 _COMPILED = "kaizen_nexus._core"
 _PURE = "kaizen_nexus._fallback"
 _HOMES = {
     "LatencyHistogram": "latency_histogram",
+    "PerformanceMonitor": "latency_histogram",
     "SessionTable": "session_table",
     "cache_key": "cache_key",
 }
@@ -41,7 +48,7 @@ def _choose(requested: str) -> Literal["c", "py"]:
             raise
         incomplete = [
             home
-            for home in _HOMES.values()
+            for home in set(_HOMES.values())
             if importlib.util.find_spec(f"{_COMPILED}.{home}") is not None
         ]
         if incomplete:

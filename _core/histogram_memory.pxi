@@ -1,0 +1,90 @@
+"""The arrays behind a histogram's store; a part of latency_histogram.pyx."""
+
+cdef enum:
+    FIRST_CAPACITY = 64
+
+
+@cython.no_gc       # numpy arrays of numbers are in no reference cycle
+cdef class HistogramMemory:
+    """Owns the numpy arrays that a `Store` points into, and lets them grow."""
+
+    cdef Store _store
+    cdef list _blocks       # the arrays whose rows are the octaves
+    cdef object _samples    # the array that is the ring
+
+    def __cinit__(self):
+        self._blocks = []
+        clear(&self._store)
+
+    cdef int _record(self, double seconds) except -1:
+        cdef int missing = add(&self._store, seconds)
+        while missing != READY:
+            self._reserve_missing(missing)
+            missing = add(&self._store, seconds)
+        return 0
+
+    cdef int _absorb(self, HistogramMemory other) except -1:
+        check_capacity(self._store.totals.count, other._store.totals.count)
+        # Allocating may run finalisers that record here, so what is missing is looked up anew.
+        while room_for(&self._store, &other._store) != READY:
+            self._reserve_octaves([o for o in range(OCTAVES) if other._store.octave_counts[o]])
+            self._reserve_ring(ring_for(&self._store, &other._store))
+        absorb(&self._store, &other._store)
+        return 0
+
+    cdef int _reserve_missing(self, int missing) except -1:
+        if missing == RING:
+            return self._reserve_ring(self._store.capacity + 1)
+        return self._reserve_octaves([missing])
+
+    cdef int _reserve_octaves(self, list octaves) except -1:
+        cdef list missing = [number for number in octaves if self._store.octaves[number] is NULL]
+        if not missing:
+            return 0
+        import numpy as np
+        block = np.zeros((len(missing), OCTAVE_SIZE), np.int64)
+        cdef int64_t[:, ::1] rows = block
+        cdef Py_ssize_t row
+        self._blocks.append(block)
+        for row in range(rows.shape[0]):
+            if self._store.octaves[<int>missing[row]] is NULL:
+                self._store.octaves[<int>missing[row]] = &rows[row, 0]
+        return 0
+
+    cdef int _reserve_ring(self, Py_ssize_t capacity) except -1:
+        if capacity <= self._store.capacity:
+            return 0
+        import numpy as np
+        capacity = min(max(capacity, 2 * self._store.capacity, FIRST_CAPACITY), self._store.exact)
+        samples = np.empty(capacity, np.float64)
+        cdef double[::1] ring = samples
+        if capacity > self._store.capacity:
+            # A ring that can still grow has not wrapped: its samples start at 0.
+            if self._store.retained:
+                memcpy(&ring[0], self._store.ring, self._store.retained * sizeof(double))
+            self._store.ring = &ring[0]
+            self._store.capacity = capacity
+            self._samples = samples
+        return 0
+
+    cdef int _restore(self, object state) except -1:
+        """Fill a histogram that is empty and private."""
+        cdef Totals *totals = &self._store.totals
+        cdef bytes words
+        self._reserve_octaves(sorted({number >> OCTAVE_BITS for number in state.buckets}))
+        self._reserve_ring(len(state.samples))
+        for number, count in state.buckets.items():
+            self._store.octaves[<int>number >> OCTAVE_BITS][<int>number & (OCTAVE_SIZE - 1)] = count
+            self._store.octave_counts[<int>number >> OCTAVE_BITS] += <int64_t>count
+        totals.count = state.count
+        totals.clamped = state.clamped
+        if totals.count:
+            totals.minimum = state.minimum
+        totals.maximum = state.maximum
+        words = state.total.to_bytes(8 * SUM_WORDS, "little")
+        load_words(totals.sum, words, SUM_WORDS)
+        words = state.squares.to_bytes(8 * SQUARE_WORDS, "little")
+        load_words(totals.squares, words, SQUARE_WORDS)
+        for seconds in state.samples:
+            retain(&self._store, seconds)
+        return 0

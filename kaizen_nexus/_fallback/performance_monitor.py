@@ -1,0 +1,124 @@
+"""Timing of blocks and functions: the pure-Python twin of the compiled class."""
+
+from __future__ import annotations
+
+from functools import partial
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kaizen_nexus._fallback._timed_blocks import (
+    close_block,
+    has_open_block,
+    open_block,
+    timed,
+    unknown_operation,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+__all__ = ["PerformanceMonitor"]
+
+Function = TypeVar("Function", bound="Callable[..., Any]")
+
+
+class PerformanceMonitor:
+    """Times a block, or each call of a function, and records the latency.
+
+    Usable as a context manager, nested and from several threads and tasks at once, and as a
+    decorator of functions and coroutine functions. A block that raises is recorded too, as a
+    failure, and the exception goes on.
+
+    Parameters
+    ----------
+    metrics
+        A `PerformanceMetrics`.
+    operation
+        One of its operations: ``"deployment"``, ``"api"``, ``"cli"``, ``"mcp"`` or
+        ``"session_sync"``.
+    clock
+        Returns monotonic nanoseconds; `time.perf_counter_ns` unless given.
+
+    Attributes
+    ----------
+    duration : float
+        Seconds that the block left last took; 0.0 before.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `metrics` is something else, or `operation` is not one of its operations.
+    """
+
+    __slots__ = ("_clock", "_free", "_histogram", "_metrics", "_operation", "_start", "duration")
+
+    def __init__(
+        self, metrics: Any, operation: str, *, clock: Callable[[], int] | None = None
+    ) -> None:
+        histograms = getattr(metrics, "histograms", None)
+        if histograms is None:
+            raise TypeError(f"metrics must be a PerformanceMetrics, not {type(metrics).__name__}")
+        histogram = histograms.get(operation) if isinstance(operation, str) else None
+        if histogram is None:
+            raise unknown_operation(operation, histograms)
+        self._histogram = histogram
+        self._metrics = metrics
+        self._operation = operation
+        self._clock = perf_counter_ns if clock is None else clock
+        # Holds one element while no block keeps its start in `_start`; taking it is atomic.
+        self._free = [True]
+        self._start = 0
+        self.duration = 0.0
+
+    def __enter__(self) -> Self:
+        """Start timing a block."""
+        start = self._clock()
+        if has_open_block(self):
+            open_block(self, start)
+            return self
+        try:
+            self._free.pop()
+        except IndexError:
+            open_block(self, start)
+        else:
+            self._start = start
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Record the block, as a failure if it raised."""
+        stop = self._clock()
+        start = close_block(self)
+        if start is None:
+            if self._free:
+                raise RuntimeError("this PerformanceMonitor was not entered")
+            start = self._start
+            self._free.append(True)
+        self.duration = seconds = (stop - start) / 1e9
+        if kind is None:
+            self._histogram.record(seconds)
+        else:
+            self._metrics.record(self._operation, seconds, failed=True)
+
+    def __call__(self, function: Function, /) -> Function:
+        """Return `function` wrapped so that each of its calls is timed and recorded.
+
+        Raises
+        ------
+        TypeError
+            It is not callable, or a generator function, whose call says nothing about its run.
+        """
+        monitor = partial(type(self), self._metrics, self._operation, clock=self._clock)
+        wrapped: Function = timed(function, monitor)  # type: ignore[assignment]
+        return wrapped
+
+    def __repr__(self) -> str:
+        """Return the operation."""
+        return f"PerformanceMonitor({self._operation!r})"

@@ -1,0 +1,71 @@
+"""The most recent samples of an operation, read like the list they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, overload
+
+if TYPE_CHECKING:
+    from kaizen_nexus._accel import LatencyHistogram
+
+__all__ = ["RecentSamples"]
+
+
+class RecentSamples(Sequence[float]):
+    """A live, read-only view of the samples that a histogram retains, oldest first.
+
+    It holds as many of the most recent ones as the histogram retains, and shows what is recorded
+    later too. Equal to a list of the same values. Iteration and slices work on a copy made when
+    they start, so recording meanwhile does not disturb them.
+
+    Parameters
+    ----------
+    histogram
+        Whose samples to show, in seconds.
+    """
+
+    __slots__ = ("_histogram",)
+
+    def __init__(self, histogram: LatencyHistogram) -> None:
+        self._histogram = histogram
+
+    def __len__(self) -> int:
+        """Return how many samples are retained."""
+        return self._histogram.retained
+
+    @overload
+    def __getitem__(self, index: int) -> float: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[float]: ...
+    def __getitem__(self, index: int | slice) -> float | list[float]:
+        """Return one sample in O(1), or a list of a slice of them."""
+        if isinstance(index, slice):
+            return self._histogram.recent()[index]
+        found = self._histogram.recent(index, index + 1 if index != -1 else None)
+        if not found:
+            raise IndexError("sample index out of range")
+        return found[0]
+
+    def __iter__(self) -> Iterator[float]:
+        """Iterate over the samples that are retained now."""
+        return iter(self._histogram.recent())
+
+    def __reversed__(self) -> Iterator[float]:
+        """Iterate over the samples that are retained now, the most recent first."""
+        return reversed(self._histogram.recent())
+
+    def __contains__(self, value: object) -> bool:
+        """Whether `value` is among the samples that are retained now."""
+        return value in self._histogram.recent()
+
+    def __eq__(self, other: object) -> bool:
+        """Whether `other` is a list, or another view, of the same values."""
+        if isinstance(other, RecentSamples):
+            return self._histogram.recent() == other._histogram.recent()
+        return self._histogram.recent() == other if isinstance(other, list) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        """Return the samples as a list would."""
+        return repr(self._histogram.recent())
