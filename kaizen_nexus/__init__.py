@@ -6,9 +6,8 @@ session manager and the metrics need numpy, the deployment functions need the ex
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+# Every `nexus run` pays for what is imported here, so not even the module typing is.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kaizen_nexus._accel import IMPLEMENTATION, LatencyHistogram, SessionTable, cache_key
     from kaizen_nexus.agents.base import BaseAgent
@@ -99,8 +98,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import a public name on first use."""
+    import importlib
+
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -55,8 +55,9 @@ class Nexus(DeploymentTarget):
     Parameters
     ----------
     auto_discovery
-        Whether `start` deploys the agents found in ``workflows/*.py``, ``*_workflow.py`` and
-        ``workflow_*.py`` beside the entry file, in the background.
+        Whether, once the app is served, the agents found in ``workflows/*.py``,
+        ``*_workflow.py`` and ``workflow_*.py`` beside the file that makes the app are deployed,
+        in the background.
     api_port
         Where `start` listens; 0 takes any free port, which this attribute then names.
     mcp_port
@@ -76,7 +77,7 @@ class Nexus(DeploymentTarget):
     shutdown_grace
         Seconds that running requests get to finish when the server stops.
     discovery_root
-        The folder for `auto_discovery`; default is the entry file's.
+        The folder for `auto_discovery`; default is that of the file that makes the app.
     allowed_hosts, allowed_origins
         Names, besides the local ones, by which MCP clients and web pages may address this app:
         values of the ``Host`` header such as ``"agents.example.com"``, and of ``Origin``.
@@ -106,7 +107,7 @@ class Nexus(DeploymentTarget):
         self.shutdown_grace = shutdown_grace
         self.runtime = Runtime(session_manager, metrics, Executor(max_threads, max_pending))
         self._own_sessions = session_manager is None
-        self._discovery_root = discovery_root
+        self.discovery_root = _caller_folder() if discovery_root is None else Path(discovery_root)
         self._health = Health(self.runtime)
         self._mcp = McpMount(self.runtime, max_body, allowed_hosts, allowed_origins)
         self._lock = threading.Lock()
@@ -188,9 +189,12 @@ class Nexus(DeploymentTarget):
         check_name(workflow.name)
         if prefix != API_PREFIX:
             check_prefix(prefix)
+        registry = self.runtime.registry
         chosen = tuple(channels)
-        self.runtime.registry.deploy(workflow, chosen, prefix=prefix, sessions=sessions)
-        if "mcp" in chosen:
+        former = registry.channels_of(workflow.name).get("mcp")
+        registry.deploy(workflow, chosen, prefix=prefix, sessions=sessions)
+        # A tool whose schema and description are the same is no change to a client.
+        if "mcp" in chosen and (former is None or former.workflow.plan is not workflow.plan):
             self._mcp.notify_tools_changed()
 
     def register(self, name: str, workflow: object) -> None:
@@ -288,7 +292,7 @@ class Nexus(DeploymentTarget):
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         await self._mcp.start()
         if self.auto_discovery:
-            discovery = Discovery(self._root(), self._discovered)
+            discovery = Discovery(self.discovery_root, self._discovered)
             self._health.discovery = discovery.report
             discovery.start()
         self._health.ready = True
@@ -305,11 +309,14 @@ class Nexus(DeploymentTarget):
     def _discovered(self, agent: object, name: str) -> None:
         self.register(name, agent)
 
-    def _root(self) -> Path:
-        if self._discovery_root is not None:
-            return Path(self._discovery_root)
-        entry = getattr(sys.modules.get("__main__"), "__file__", None)
-        return Path(entry).resolve().parent if entry else Path.cwd()
+
+def _caller_folder() -> Path:
+    """Return the folder of the file whose code makes the app; interactively, the current one.
+
+    The entry file of the process will not do: under ``uvicorn service:app`` that is uvicorn's.
+    """
+    file = sys._getframe(2).f_globals.get("__file__")
+    return Path(file).resolve().parent if isinstance(file, str) else Path.cwd()
 
 
 def _check_port(port: object, option: str) -> int:

@@ -57,7 +57,7 @@ class Registry:
             `max_workflows` names are deployed already.
         """
         chosen = frozenset(channels)
-        if not chosen or not chosen.issubset(CHANNELS):
+        if not chosen or not chosen <= _KNOWN:
             raise ValueError(
                 f"channels must be some of {', '.join(CHANNELS)}; got {sorted(chosen)!r}"
             )
@@ -71,8 +71,8 @@ class Registry:
                 )
             version = self._versions.get(name, 0) + 1
             deployment = Deployment(workflow, version, prefix, sessions)
-            merged = {**current, **dict.fromkeys(chosen, deployment)}
-            self._deployed[name] = {c: merged[c] for c in CHANNELS if c in merged}
+            kept = {c: current[c] for c in CHANNELS if c in current and c not in chosen}
+            self._deployed[name] = {**dict.fromkeys(chosen, deployment), **kept}
             self._versions[name] = version
         return deployment
 
@@ -96,7 +96,7 @@ class Registry:
         return deployment
 
     def channels_of(self, name: str) -> Mapping[str, Deployment]:
-        """Return the deployments of `name` by channel; empty if there are none."""
+        """Return the deployments of `name` by channel, in no order; empty if there are none."""
         return self._deployed.get(name, _NOWHERE)
 
     def on_channel(self, channel: str) -> dict[str, Deployment]:
@@ -112,4 +112,5 @@ class Registry:
         return list(self._deployed.copy())
 
 
+_KNOWN = frozenset(CHANNELS)
 _NOWHERE: Mapping[str, Deployment] = MappingProxyType({})

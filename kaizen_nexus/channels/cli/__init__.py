@@ -1,0 +1,1 @@
+"""The command line channel: parses arguments, renders help and output, on the server."""

@@ -1,0 +1,149 @@
+"""``POST /cli/run``: runs a command line that the ``nexus run`` client forwards.
+
+The server knows each workflow's schema, so it parses, validates and renders help. The client
+only forwards its arguments and prints the answer: it starts quickly, and cannot disagree with the
+server about what a command takes.
+"""
+
+from __future__ import annotations
+
+import weakref
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from kaizen_nexus.channels.body import DEFAULT_MAX_BODY, read_json_object
+from kaizen_nexus.channels.cli.command import HelpRequested, WorkflowCommand
+from kaizen_nexus.channels.cli.outcome import (
+    CHANNEL,
+    EXPECTED,
+    Outcome,
+    candidates,
+    failed,
+    misused,
+    not_found,
+    succeeded,
+)
+from kaizen_nexus.channels.cli.protocol import EXIT_OK
+from kaizen_nexus.runtime.errors import WorkflowNotFoundError
+from kaizen_nexus.runtime.invocation import Invocation
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from kaizen_nexus.agents.workflow import Workflow
+    from kaizen_nexus.runtime.service import Runtime
+
+__all__ = ["CliEndpoint"]
+
+
+class _Call(msgspec.Struct):
+    """The body of a request; members of newer clients that are not known here are ignored."""
+
+    argv: list[str]
+    """The workflow's name, then its arguments."""
+    columns: int = 80
+    """How wide the client's terminal is."""
+    color: bool = False
+    complete: str | None = None
+    """What has been typed of the next argument: asks for completions instead of a run."""
+
+
+class CliEndpoint:
+    """An ASGI application that answers ``POST`` with an exit code, and what to print.
+
+    A command line that fails is answered like one that succeeds, with status 200: only a request
+    that does not follow the protocol is an HTTP error. Such errors are raised, for the app's
+    exception handlers to answer.
+
+    Parameters
+    ----------
+    runtime
+        What runs the workflows.
+    max_body
+        How many bytes a request body may have.
+    """
+
+    def __init__(self, runtime: Runtime, max_body: int = DEFAULT_MAX_BODY) -> None:
+        self._runtime = runtime
+        self._max_body = max_body
+        self._commands: weakref.WeakKeyDictionary[Workflow, WorkflowCommand] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        call = await self._read(Request(scope, receive))
+        outcome = await self._run(call) if call.complete is None else self._complete(call)
+        if call.color:
+            outcome = outcome.in_color()
+        response = Response(msgspec.json.encode(outcome), media_type="application/json")
+        await response(scope, receive, send)
+
+    async def _read(self, request: Request) -> _Call:
+        # A page in the user's browser can post a form or plain text to any address without asking,
+        # but not JSON: this keeps web sites from running commands.
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != "application/json":
+            raise HTTPException(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json"
+            )
+        try:
+            call = msgspec.convert(await read_json_object(request, self._max_body), _Call)
+        except msgspec.ValidationError as error:
+            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+        if not call.argv and call.complete is None:
+            raise HTTPException(
+                HTTPStatus.UNPROCESSABLE_ENTITY, "argv is empty: it begins with a workflow's name"
+            )
+        return call
+
+    async def _run(self, call: _Call) -> Outcome:
+        name, *arguments = call.argv
+        try:
+            command = self._command(name)
+        except WorkflowNotFoundError as error:
+            return not_found(error, self._runtime.registry)
+        try:
+            line = command.read(arguments, call.columns)
+            result = await self._runtime.execute(
+                Invocation(
+                    name=name, channel=CHANNEL, inputs=line.inputs, session_id=line.session_id
+                )
+            )
+        except HelpRequested as asked:
+            return Outcome(EXIT_OK, asked.text)
+        except click.UsageError as error:
+            return misused(error)
+        except EXPECTED as error:
+            return failed(error, command)
+        return succeeded(result, json_output=line.json_output)
+
+    def _complete(self, call: _Call) -> Outcome:
+        incomplete = call.complete or ""
+        if not call.argv:
+            return candidates(
+                (name, None)
+                for name in self._runtime.registry.on_channel(CHANNEL)
+                if name.startswith(incomplete)
+            )
+        name, *arguments = call.argv
+        try:
+            items = self._command(name).complete(arguments, incomplete)
+        except WorkflowNotFoundError:
+            items = []
+        return candidates((item.value, item.help) for item in items)
+
+    def _command(self, name: str) -> WorkflowCommand:
+        workflow = self._runtime.registry.find(name, CHANNEL).workflow
+        command = self._commands.get(workflow)
+        if command is None:
+            command = self._commands[workflow] = WorkflowCommand(
+                name, workflow.description, workflow.input_schema
+            )
+        return command

@@ -1,0 +1,147 @@
+"""The subcommands of ``nexus``."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from kaizen_nexus.channels.cli.protocol import DEFAULT_TIMEOUT, DEFAULT_URL, EXIT_UNREACHABLE
+from kaizen_nexus.console.completion import ForwardedCommand, complete_argument
+
+__all__ = ["nexus", "run_command"]
+
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+PORT = click.IntRange(0, 65_535)
+TARGET_HELP = "TARGET is module:app or path/to/file.py:app; the app's name is 'app' if left out."
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run the subcommand that `arguments` name, and return the exit code."""
+    called = Path(sys.argv[0]).name
+    alias = "kaizen-nexus" if called.startswith("kaizen-nexus") else "nexus"
+    try:
+        nexus.main(arguments, prog_name=alias)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 1
+    except ImportError as error:
+        # What a missing extra says is the whole story; any other import error is a fault.
+        if "pip install 'kaizen-nexus[" not in str(error):
+            raise
+        click.echo(f"Error: {error}", err=True)
+        return 1
+    return 0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def nexus(ctx: click.Context) -> None:
+    """Serve agents over HTTP, the command line and MCP; run them; see what is deployed."""
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+
+
+@nexus.command(short_help="Serve an app.", epilog=TARGET_HELP)
+@click.argument("target")
+@click.option("--host", metavar="ADDRESS", help="Where to listen; default is the app's own host.")
+@click.option("--port", type=PORT, help="Default is the app's own port; 0 takes any free one.")
+@click.option("--mcp-port", type=PORT, help="A second port, for MCP clients that expect one.")
+@click.option(
+    "--log-level",
+    type=click.Choice(LOG_LEVELS),
+    default="warning",
+    show_default=True,
+    help="What to log.",
+)
+def serve(
+    target: str, host: str | None, port: int | None, mcp_port: int | None, log_level: str
+) -> None:
+    """Serve an app over HTTP, the command line and MCP until Ctrl-C or SIGTERM."""
+    from kaizen_nexus.console.serving import serve as serve_app
+
+    sys.exit(serve_app(target, host=host, port=port, mcp_port=mcp_port, log_level=log_level))
+
+
+@nexus.command("mcp", short_help="Serve an app to an MCP client over stdio.", epilog=TARGET_HELP)
+@click.argument("target")
+def mcp(target: str) -> None:
+    """Serve an app to the MCP client that starts this command, over standard input and output."""
+    from kaizen_nexus.console.serving import serve_stdio
+
+    serve_stdio(target)
+
+
+@nexus.command(
+    cls=ForwardedCommand,
+    short_help="Run a deployed workflow.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    add_help_option=False,
+)
+@click.argument(
+    "argv",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="NAME [OPTIONS]",
+    shell_complete=complete_argument,
+)
+def run(argv: tuple[str, ...]) -> None:
+    """Run a deployed workflow on a server and print its result."""
+    from kaizen_nexus.console.run import main
+
+    sys.exit(main(list(argv)))
+
+
+@nexus.command("list", short_help="List what is deployed.")
+@click.option(
+    "--url", envvar="NEXUS_URL", default=DEFAULT_URL, show_default=True, help="The server."
+)
+@click.option(
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="How to print it."
+)
+@click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), default=DEFAULT_TIMEOUT, help="Seconds."
+)
+def list_workflows(url: str, output: str, timeout: float) -> None:
+    """List what a running server has deployed, with the channels that it answers on."""
+    from kaizen_nexus.console.listing import fetch_workflows, format_table
+    from kaizen_nexus.console.run import unreachable
+    from kaizen_nexus.console.transport import BadUrlError, UnreachableError
+
+    try:
+        workflows = fetch_workflows(url, timeout)
+    except BadUrlError as error:
+        raise click.UsageError(str(error)) from None
+    except UnreachableError as error:
+        click.echo(unreachable(url, str(error)), err=True, nl=False)
+        sys.exit(EXIT_UNREACHABLE)
+    if output == "json":
+        click.echo(json.dumps({"workflows": workflows}, ensure_ascii=False, indent=2))
+    elif workflows:
+        click.echo(format_table(workflows, shutil.get_terminal_size().columns))
+    else:
+        click.echo("No workflow is deployed.", err=True)
+
+
+@nexus.command(short_help="Show the version.")
+def version() -> None:
+    """Show the version, which core is in use, and the Python that runs it."""
+    import kaizen_nexus
+
+    core = {"c": "compiled", "py": "pure Python"}[kaizen_nexus.IMPLEMENTATION]
+    click.echo(
+        f"kaizen-nexus {kaizen_nexus.__version__}, {core} core ({kaizen_nexus.IMPLEMENTATION}), "
+        f"{platform.python_implementation()} {platform.python_version()}"
+    )
+
+
+@nexus.command(short_help="Show one agent on three channels.")
+def demo() -> None:
+    """Serve an example agent and ask it over HTTP, the command line and MCP in one conversation."""
+    from kaizen_nexus.console.demo import main
+
+    sys.exit(main())

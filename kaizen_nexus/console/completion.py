@@ -1,0 +1,44 @@
+"""Completion of ``nexus run``, which the server knows best: names, options and their values."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import CompletionItem
+
+from kaizen_nexus.channels.cli.protocol import EXIT_OK
+from kaizen_nexus.console.arguments import UsageError, check_text, split_arguments
+from kaizen_nexus.console.run import ask
+from kaizen_nexus.console.transport import BadUrlError, UnreachableError
+
+__all__ = ["ForwardedCommand", "complete_argument"]
+
+TIMEOUT = 2.0
+"""Seconds: whoever presses Tab would rather get nothing than wait."""
+
+
+class ForwardedCommand(click.Command):
+    """A command whose arguments, options included, are the server's to understand."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the options that begin like this."""
+        return _ask(ctx, incomplete)
+
+
+def complete_argument(
+    ctx: click.Context, _: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the workflow names, or values of the last option, that begin like this."""
+    return _ask(ctx, incomplete)
+
+
+def _ask(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    try:
+        url, _, argv = split_arguments(list(ctx.params.get("argv") or ()))
+        check_text([*argv, incomplete])
+        code, lines, _ = ask(url, {"argv": argv, "complete": incomplete}, TIMEOUT)
+    except (BadUrlError, UnreachableError, UsageError):
+        return []
+    if code != EXIT_OK:
+        return []
+    items = (line.partition("\t") for line in lines.splitlines())
+    return [CompletionItem(value, help=explanation or None) for value, _, explanation in items]
