@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Annotated, Literal
 
 from bench.report import Row
 from bench.timing import Sample, alternate
@@ -44,12 +45,40 @@ class Config:
     max_tokens: int = 1_000
 
 
+@dataclass(frozen=True)
+class Filter:
+    """What to restrict an answer to."""
+
+    field: str
+    values: list[str]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the assistant returns."""
+
+    answer: str
+    sources: list[str]
+    confidence: float
+
+
 class Assistant(BaseAgent):
     """Answers at once, so that what is measured is the platform."""
 
-    def process(self, query: str, depth: int = 1) -> dict[str, str]:
+    def process(
+        self,
+        query: Annotated[str, "What to look for"],
+        depth: int = 1,
+        filters: list[Filter] | None = None,
+        style: Literal["short", "long"] = "short",
+    ) -> Answer:
         """Return the query."""
-        return {"answer": f"{query} ({depth})"}
+        return Answer(f"{query} ({depth})", [], 1.0)
+
+
+def smallest(query: str) -> str:
+    """Return the query: the agent that is built fastest, and gains least from the cache."""
+    return query
 
 
 def run(rounds: int, progress: bool) -> list[Row]:
@@ -81,40 +110,44 @@ def run(rounds: int, progress: bool) -> list[Row]:
 
 def deployment(rounds: int) -> list[Row]:
     """First and cached deployment on three channels."""
-    app = Nexus()
-    agent = Assistant(Config())
-
-    def first() -> None:
-        clear_deployment_cache()
-        deploy_multi_channel(fresh(), app, "fresh")
-
-    def cached() -> None:
-        answers = deploy_multi_channel(agent, app, "assistant")
-        if answers["mcp"] != "assistant":
-            raise AssertionError(answers)
-
-    clear_deployment_cache()
-    # A first deployment empties the cache; the cached one is measured right after it is filled.
-    firsts = alternate({"first": first}, rounds)["first"]
-    cacheds = alternate({"cached": cached}, rounds * 4)["cached"]
-    saved = 1 - cacheds.median / firsts.median
+    built, found = built_and_found(Assistant(Config()), rounds)
+    least_built, least_found = built_and_found(smallest, rounds)
     return [
+        Row("multi-channel deploy", milliseconds(built), "20 ms", built.median < 0.02),
         Row(
-            "multi-channel deploy, first", milliseconds(firsts), "under 20 ms", firsts.median < 0.02
+            "the same from the cache",
+            f"{milliseconds(found)}, {saved(built, found):.1%} less",
+            "95 % less",
+            saved(built, found) >= 0.95,
         ),
-        Row("multi-channel deploy, cached", milliseconds(cacheds), "95 % less", saved >= 0.95),
-        Row("saved by the cache", f"{saved:.1%}", "at least 95 %", saved >= 0.95),
+        Row(
+            "both, for a function of one line",
+            f"{milliseconds(least_built)}, {milliseconds(least_found)}, "
+            f"{saved(least_built, least_found):.1%} less",
+            "for comparison",
+            True,
+        ),
     ]
 
 
-def fresh() -> Assistant:
-    """Return an agent of a class that was never deployed, and so of a signature never read."""
+def built_and_found(agent: object, rounds: int) -> tuple[Sample, Sample]:
+    """Time deploying `agent` with the cache empty, and right after that from the cache."""
+    app = Nexus()
 
-    def process(self: Assistant, query: str, depth: int = 1) -> dict[str, str]:
-        return {"answer": f"{query} ({depth})"}
+    def cached() -> None:
+        expect(deploy_multi_channel(agent, app, "assistant")["mcp"], "assistant")
 
-    fresh_class: type[Assistant] = type("Fresh", (Assistant,), {"process": process})
-    return fresh_class(Config())
+    def first() -> None:
+        clear_deployment_cache()
+        cached()
+
+    samples = alternate({"first": first, "cached": cached}, rounds * 8)
+    return samples["first"], samples["cached"]
+
+
+def saved(built: Sample, found: Sample) -> float:
+    """Return which part of the time the cache saves."""
+    return 1 - found.median / built.median
 
 
 def execution(rounds: int) -> list[Row]:
@@ -138,14 +171,14 @@ def execution(rounds: int) -> list[Row]:
     cli = processes["cli"]
     ratio = cli.median / processes["python"].median
     return [
-        Row("API overhead", milliseconds(api), "under 50 ms", api.median < 0.050),
+        Row("API overhead", milliseconds(api), "50 ms", api.median < 0.050),
         Row(
             "CLI overhead, whole process",
             f"{milliseconds(cli)}, {ratio:.1f}x `python -c pass`",
-            "under 500 ms",
+            "500 ms",
             cli.median < 0.500,
         ),
-        Row("MCP overhead", milliseconds(mcp), "under 50 ms", mcp.median < 0.050),
+        Row("MCP overhead", milliseconds(mcp), "50 ms", mcp.median < 0.050),
     ]
 
 
@@ -193,7 +226,7 @@ def sessions(rounds: int) -> list[Row]:
         Row(
             f"cleanup of {EXPIRED:,} expired sessions",
             milliseconds(cleanup),
-            "under 10 ms",
+            "10 ms",
             cleanup.median < 0.010,
         ),
         Row(
@@ -260,7 +293,7 @@ def memory(_: int) -> list[Row]:
         Row(
             f"objects left by {DEPLOYMENTS} deployments, undeployed",
             f"{left:,}",
-            "under 1,000",
+            "1,000",
             left < 1_000,
         )
     ]
@@ -309,7 +342,7 @@ def once(call: Callable[[], object]) -> float:
 
 def check(result: object) -> None:
     """Raise unless the assistant gave the right answer."""
-    expect(result, {"answer": "x (1)"})
+    expect(result, {"answer": "x (1)", "sources": [], "confidence": 1.0})
 
 
 def expect(found: object, expected: object) -> None:

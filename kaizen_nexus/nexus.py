@@ -186,15 +186,21 @@ class Nexus(DeploymentTarget):
 
         A request that is running finishes on the workflow it started with.
         """
-        check_name(workflow.name)
+        name = workflow.name
+        registry = self.runtime.registry
+        former = registry.channels_of(name)
+        if not former:
+            check_name(name)
         if prefix != API_PREFIX:
             check_prefix(prefix)
-        registry = self.runtime.registry
-        chosen = tuple(channels)
-        former = registry.channels_of(workflow.name).get("mcp")
-        registry.deploy(workflow, chosen, prefix=prefix, sessions=sessions)
+        registry.deploy(workflow, channels, prefix=prefix, sessions=sessions)
+        tool, former_tool = registry.channels_of(name).get("mcp"), former.get("mcp")
         # A tool whose schema and description are the same is no change to a client.
-        if "mcp" in chosen and (former is None or former.workflow.plan is not workflow.plan):
+        if tool is not former_tool and (
+            tool is None
+            or former_tool is None
+            or tool.workflow.plan is not former_tool.workflow.plan
+        ):
             self._mcp.notify_tools_changed()
 
     def register(self, name: str, workflow: object) -> None:

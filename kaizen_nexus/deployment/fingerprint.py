@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import weakref
-from typing import Any, NamedTuple
+from typing import Any
 
 from kaizen_nexus._accel import cache_key
 from kaizen_nexus.agents.adapters import AgentShape, declared_fields
@@ -61,19 +61,12 @@ def fingerprint(agent: object, name: str, shape: AgentShape, flavour: str) -> st
     )
 
 
-class _Record(NamedTuple):
-    """What stands for a record or plain object; a type of its own, so as to equal no tuple."""
-
-    module: str
-    qualname: str
-    contents: dict[str, Any]
-
-
 def _settings(value: Any, depth: int = 0) -> Any:
     """Return a configuration as an encodable value.
 
     Records and plain objects count by the name of their class and their contents, wherever the
-    class was defined: unlike in a key that is read back, it need not be found by its name.
+    class was defined: unlike in a key that is read back, it need not be found by its name. Every
+    tuple that is returned begins with what it stands for, so a record equals no tuple.
     """
     cls = type(value)
     if cls in _SCALARS:
@@ -82,17 +75,24 @@ def _settings(value: Any, depth: int = 0) -> Any:
         raise TypeError("the configuration nests too deep, or within itself")
     if cls is dict:
         return {key: _settings(item, depth + 1) for key, item in value.items()}
-    if cls is list or cls is tuple:
-        return cls(_settings(item, depth + 1) for item in value)
+    if cls is list:
+        return [_settings(item, depth + 1) for item in value]
+    if cls is tuple:
+        return ("tuple", *(_settings(item, depth + 1) for item in value))
     names = _field_names.get(cls)
     if names is None:
         names = _field_names[cls] = _read_field_names(cls)
     if names:
-        contents = {name: _settings(getattr(value, name), depth + 1) for name in names}
-        return _Record(cls.__module__, cls.__qualname__, contents)
+        contents = {
+            name: item
+            if type(item := getattr(value, name)) in _SCALARS
+            else _settings(item, depth + 1)
+            for name in names
+        }
+        return ("record", cls.__module__, cls.__qualname__, contents)
     if _is_plain(cls) and hasattr(value, "__dict__"):
         contents = _settings({**_class_settings(cls), **vars(value)}, depth + 1)
-        return _Record(cls.__module__, cls.__qualname__, contents)
+        return ("record", cls.__module__, cls.__qualname__, contents)
     return value
 
 

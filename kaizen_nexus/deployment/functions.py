@@ -185,8 +185,8 @@ def _deploy(
     session_manager: NexusSessionManager | None = None,
 ) -> None:
     check_name(name)
-    _check_app(app)
     if not isinstance(app, DeploymentTarget):
+        _check_app(app)
         _register(agent, app, name, tuple(channels), use_cache)
         return
     with PerformanceMonitor(app.metrics, "deployment"):
@@ -201,7 +201,7 @@ def _deploy(
 def _check_app(app: object) -> None:
     if app is None:
         raise ValueError("nexus_app is None: pass the app, for example Nexus()")
-    if not isinstance(app, DeploymentTarget) and not callable(getattr(app, "register", None)):
+    if not callable(getattr(app, "register", None)):
         raise TypeError(
             f"{type(app).__qualname__} cannot take a deployment: it has no register(name, "
             "workflow); pass a Nexus app"

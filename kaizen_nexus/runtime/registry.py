@@ -20,10 +20,20 @@ class Deployment:
 
     workflow: Workflow
     version: int
-    """How often the name has been deployed, this time included."""
+    """How often what the name stands for has changed, this time included."""
     prefix: str = API_PREFIX
     sessions: bool = False
     """Whether an invocation without a session gets a new one."""
+
+    def answers_as(self, workflow: Workflow, prefix: str, sessions: bool) -> bool:
+        """Whether deploying `workflow` like that would make no difference to anybody."""
+        own = self.workflow
+        return (
+            own.plan is workflow.plan
+            and own.target == workflow.target
+            and self.prefix == prefix
+            and self.sessions is sessions
+        )
 
 
 class Registry:
@@ -49,6 +59,8 @@ class Registry:
     ) -> Deployment:
         """Make `workflow` answer under its name on `channels`.
 
+        Deploying again what is deployed already changes nothing, and is no new version.
+
         Raises
         ------
         ValueError
@@ -63,7 +75,12 @@ class Registry:
             )
         name = workflow.name
         with self._lock:
-            current = self._deployed.get(name, {})
+            current = self._deployed.get(name, _NOWHERE)
+            serving = {current.get(channel) for channel in chosen}
+            if len(serving) == 1:
+                (same,) = serving
+                if same is not None and same.answers_as(workflow, prefix, sessions):
+                    return same
             if not current and len(self._deployed) >= self.max_workflows:
                 raise RuntimeError(
                     f"{self.max_workflows} workflows are deployed, which is the limit: deregister "
