@@ -76,7 +76,7 @@ def reduce_object(value: object) -> tuple[bytes, int, Any]:
     if known is not None:
         header, take_apart = known
         return header, VALUE, take_apart(value)
-    if isinstance(value, type):
+    if issubclass(cls, type):  # not isinstance: list[int] claims to be an instance on 3.10
         return _header(b"Q", value), NAME, None
     if isinstance(value, Enum):
         # A Flag's combinations have no names that all versions of Python agree on.

@@ -1,0 +1,123 @@
+"""Ids, state dicts and references on their way out; a part of session_table.pyx."""
+
+cdef enum:
+    BATCH = 256                 # rows removed in one critical section
+    SLICE_NS = 1_000_000        # how long a whole pass works before it lets other threads run
+    ENTROPY_BYTES = 4096
+    ID_BYTES = 16
+    MAX_ID_LENGTH = 256
+    NO_CHANNEL = -1
+
+cdef enum Field:
+    CREATED, ACCESSED, EXPIRES, TTL, USER_ID, STATE, MEMORY_POOL_ID
+
+cdef enum Outcome:
+    INSTALLED, EXISTS, ATTACHED, FULL, NO_SLOT
+
+cdef struct Removed:            # references taken from rows, to be dropped after unlocking
+    int count
+    PyObject *items[4 * BATCH]
+
+cdef bytes _entropy = b""
+cdef Py_ssize_t _entropy_used = 0
+
+
+def _discard_entropy():
+    """Forget buffered random bytes: parent and child of a fork must not draw the same ids."""
+    global _entropy, _entropy_used
+    _entropy = b""
+    _entropy_used = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_discard_entropy)
+
+
+cdef str random_id():
+    """Return 128 random bits as 32 hexadecimal digits."""
+    global _entropy, _entropy_used
+    cdef const unsigned char *digits = b"0123456789abcdef"
+    cdef unsigned char text[2 * ID_BYTES]
+    cdef const unsigned char *block
+    cdef int i
+    # The GIL is held from this test to the last byte read, so no id is drawn twice.
+    while _entropy_used + ID_BYTES > len(_entropy):
+        _entropy = os.urandom(ENTROPY_BYTES)
+        _entropy_used = 0
+    block = _entropy
+    block += _entropy_used
+    _entropy_used += ID_BYTES
+    for i in range(ID_BYTES):
+        text[2 * i] = digits[block[i] >> 4]
+        text[2 * i + 1] = digits[block[i] & 15]
+    return PyUnicode_FromKindAndData(PyUnicode_1BYTE_KIND, text, 2 * ID_BYTES)
+
+
+cdef inline str lookup_key(object session_id):
+    """Return an exact str, or None for what cannot be the id of any session."""
+    if PyUnicode_CheckExact(session_id):
+        return <str>session_id
+    return str.__str__(session_id) if isinstance(session_id, str) else None
+
+
+cdef dict checked_items(object items, str name):
+    """Return a dict whose keys are exact str: `items` itself if it is one."""
+    cdef Py_ssize_t position = 0
+    cdef PyObject *key
+    if PyDict_CheckExact(items):
+        while PyDict_Next(items, &position, &key, NULL):
+            if not PyUnicode_CheckExact(<object>key):
+                break
+        else:
+            return <dict>items
+    return _validation.state_dict(items, name)
+
+
+cdef int merge(dict state, dict updates) except -1:
+    """Update `state`; the values that it replaces outlive the whole merge.
+
+    A destructor could otherwise run, and let another thread in, between two keys. Keys and values
+    are owned while in use because a caller may have put keys into the live state whose comparison
+    runs Python code.
+    """
+    cdef PyObject *few[16]
+    cdef PyObject **replaced = few
+    cdef PyObject *previous
+    cdef PyObject *key
+    cdef PyObject *value
+    cdef Py_ssize_t size = len(updates)
+    cdef Py_ssize_t position = 0
+    cdef Py_ssize_t count = 0
+    if size > 16:
+        replaced = <PyObject **>PyMem_Malloc(size * sizeof(PyObject *))
+        if replaced is NULL:
+            raise MemoryError
+    try:
+        while count < size and PyDict_Next(updates, &position, &key, &value):
+            name = <object>key
+            item = <object>value
+            previous = PyDict_GetItemWithError(state, name)
+            Py_XINCREF(previous)
+            replaced[count] = previous
+            count += 1
+            PyDict_SetItem(state, name, item)
+    finally:
+        for position in range(count):
+            Py_XDECREF(replaced[position])
+        if replaced is not few:
+            PyMem_Free(replaced)
+    return 0
+
+
+cdef inline void drop(Removed *removed):
+    cdef int i
+    for i in range(removed.count):
+        Py_XDECREF(removed.items[i])
+    removed.count = 0
+
+
+cdef inline void take_out(Removed *removed, PyObject **cell):
+    if cell[0] is not NULL:
+        removed.items[removed.count] = cell[0]
+        removed.count += 1
+        cell[0] = NULL

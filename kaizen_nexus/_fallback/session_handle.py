@@ -1,0 +1,288 @@
+"""One session as an object, in a table or out of it: the pure-Python twin of the compiled handle.
+
+Here the handle is the row itself: a table maps ids to handles, and one that leaves its table simply
+keeps its values.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any, Protocol, final
+
+from kaizen_nexus._fallback import _validation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
+__all__ = ["SessionHandle", "checked_items", "new_handle"]
+
+
+class _Home(Protocol):
+    """What a session needs of the table that holds it."""
+
+    @property
+    def _lock(self) -> AbstractContextManager[object]: ...
+    def now(self) -> int: ...
+    def _admit(self, name: str) -> None: ...
+    def _used(self, handle: SessionHandle) -> None: ...
+    def _expires_at(self, expires: int) -> None: ...
+    def _delete(self, handle: SessionHandle) -> bool: ...
+
+
+class _Nowhere:
+    """Stands in for the table of a session that never was in one."""
+
+    _lock = nullcontext()
+
+    def now(self) -> int:
+        return monotonic_ns()
+
+    def _admit(self, name: str) -> None:
+        pass
+
+    def _used(self, handle: SessionHandle) -> None:
+        pass
+
+    def _expires_at(self, expires: int) -> None:
+        pass
+
+    def _delete(self, handle: SessionHandle) -> bool:
+        return False
+
+
+_NOWHERE = _Nowhere()
+
+
+def checked_items(items: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a dict whose keys are exact str: `items` itself if it is one."""
+    if type(items) is dict:
+        for key in items:
+            if type(key) is not str:
+                break
+        else:
+            return items
+    return _validation.state_dict(items, name)
+
+
+@final
+class SessionHandle:
+    """One session, in a table or out of it.
+
+    While a table holds the row, reading and writing a handle reads and writes the table. When the
+    row is removed, what it held moves into the handle, which goes on answering with it and never
+    touches another row, whatever the id or the slot is used for next. A handle acts on its row even
+    after the session has expired, as long as the table holds it.
+
+    Handles come from `SessionTable.create_handle`, `handle`, `peek` and `detached`. Times are
+    nanoseconds on the table's clock, or on the built-in clock if there never was a table.
+    """
+
+    __slots__ = (
+        "_accessed",
+        "_attached",
+        "_channels",
+        "_created",
+        "_expires",
+        "_home",
+        "_memory_pool_id",
+        "_removed",
+        "_session_id",
+        "_state",
+        "_ttl",
+        "_user_id",
+    )
+
+    _session_id: str
+    _user_id: str
+    _state: dict[str, Any] | None
+    _memory_pool_id: Any
+    _created: int
+    _accessed: int
+    _expires: int
+    _ttl: int
+    _channels: dict[str, int]
+    _home: _Home
+    _attached: bool
+    _removed: bool
+
+    def __init__(self) -> None:
+        raise TypeError(
+            "SessionHandle cannot be called: use SessionTable.create_handle or detached"
+        )
+
+    @property
+    def session_id(self) -> str:
+        """The session's id."""
+        return self._session_id
+
+    @property
+    def attached(self) -> bool:
+        """Whether a table holds the row."""
+        return self._attached
+
+    @property
+    def created(self) -> int:
+        """When the session was created, in nanoseconds."""
+        return self._created
+
+    @created.setter
+    def created(self, time: int) -> None:
+        self._created = _validation.timestamp_ns(time, "created")
+
+    @property
+    def accessed(self) -> int:
+        """When the session was last accessed, in nanoseconds."""
+        return self._accessed
+
+    @accessed.setter
+    def accessed(self, time: int) -> None:
+        self._accessed = _validation.timestamp_ns(time, "accessed")
+
+    @property
+    def expires(self) -> int:
+        """When the session expires unless it is accessed before, in nanoseconds."""
+        return self._expires
+
+    @expires.setter
+    def expires(self, time: int) -> None:
+        expires = _validation.timestamp_ns(time, "expires")
+        with self._home._lock:
+            self._set_expires(expires)
+
+    @property
+    def ttl(self) -> int:
+        """How far an access slides the expiry, in nanoseconds."""
+        return self._ttl
+
+    @property
+    def user_id(self) -> str:
+        """Whose session it is."""
+        return self._user_id
+
+    @user_id.setter
+    def user_id(self, user_id: str) -> None:
+        self._user_id = _validation.user_id(user_id)
+
+    @property
+    def memory_pool_id(self) -> Any:
+        """What `bind_memory_pool` bound, None at first."""
+        return self._memory_pool_id
+
+    @memory_pool_id.setter
+    def memory_pool_id(self, memory_pool_id: Any) -> None:
+        self._memory_pool_id = memory_pool_id
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The live state: changing this dict changes the session."""
+        with self._home._lock:
+            if self._state is None:
+                self._state = {}
+            return self._state
+
+    @state.setter
+    def state(self, state: Mapping[str, Any]) -> None:
+        self._state = checked_items(state, "state")
+
+    def channels(self) -> dict[str, int]:
+        """Return the last activity on each channel in nanoseconds, as a new dict."""
+        return self._channels.copy()
+
+    def set_channel(self, channel: str, time: int | None) -> None:
+        """Set the last activity on a channel in nanoseconds; None forgets it."""
+        name = _validation.channel_name(channel)
+        if time is None:
+            self._channels.pop(name, None)
+            return
+        value = _validation.timestamp_ns(time, "time")
+        with self._home._lock:
+            self._admit(name)
+            self._channels[name] = value
+
+    def now(self) -> int:
+        """Return the clock that the session's times are on, in nanoseconds."""
+        return self._home.now()
+
+    def is_expired(self) -> bool:
+        """Return whether the session has expired or its table has let go of it."""
+        now = self._home.now()
+        return self._removed or self._expires <= now
+
+    def touch(self, channel: str | None = None) -> None:
+        """Slide the expiry by the session's TTL, even if it has passed."""
+        now = self._home.now()
+        name = None if channel is None else _validation.channel_name(channel)
+        with self._home._lock:
+            self._access(name, now)
+
+    def update(self, updates: Mapping[str, Any], channel: str | None = None) -> None:
+        """Touch the session and merge `updates` into its state, all or nothing."""
+        items = checked_items(updates, "updates")
+        now = self._home.now()
+        name = None if channel is None else _validation.channel_name(channel)
+        with self._home._lock:
+            self._access(name, now)
+            replaced = self._merge(items)
+        del replaced
+
+    def get_state(self, channel: str | None = None) -> dict[str, Any]:
+        """Touch the session and return a shallow copy of its state."""
+        now = self._home.now()
+        name = None if channel is None else _validation.channel_name(channel)
+        with self._home._lock:
+            self._access(name, now)
+            state = self._state
+        return {} if state is None else state.copy()
+
+    def delete(self) -> bool:
+        """Remove the session from the table that holds it; return whether it was live."""
+        return self._home._delete(self)
+
+    def _admit(self, name: str) -> None:
+        """Raise if there is no room for another channel."""
+        if self._attached:
+            self._home._admit(name)
+        elif name not in self._channels and len(self._channels) >= _validation.MAX_CHANNELS:
+            raise _validation.too_many_channels(name)
+
+    def _access(self, name: str | None, now: int) -> None:
+        if name is not None:
+            self._admit(name)
+            self._channels[name] = now
+        self._accessed = now
+        self._set_expires(now + self._ttl)
+        if self._attached:
+            self._home._used(self)
+
+    def _set_expires(self, expires: int) -> None:
+        self._expires = expires
+        if self._attached:
+            self._home._expires_at(expires)
+
+    def _merge(self, items: dict[str, Any]) -> list[Any] | None:
+        """Update the state and return the values it replaced, to be dropped after unlocking."""
+        if self._state is None:
+            self._state = items.copy()
+            return None
+        replaced = list(map(self._state.get, items))
+        self._state.update(items)
+        return replaced
+
+
+def new_handle(session_id: str, user_id: str, ttl: int, now: int) -> SessionHandle:
+    """Return a detached handle of a session that begins now."""
+    handle = object.__new__(SessionHandle)
+    handle._session_id = session_id
+    handle._user_id = user_id
+    handle._state = None
+    handle._memory_pool_id = None
+    handle._created = handle._accessed = now
+    handle._ttl = ttl
+    handle._expires = now + ttl
+    handle._channels = {}
+    handle._home = _NOWHERE
+    handle._attached = False
+    handle._removed = False
+    return handle
