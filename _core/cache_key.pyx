@@ -27,7 +27,7 @@ from libc.string cimport memcpy
 from hashlib import blake2b as _blake2b
 from importlib import import_module as _import_module
 
-from kaizen_nexus._fallback._cache_key_shared import (
+from kaizen_nexus._common.cache_key_format import (
     ELEMENT_STEP as _ELEMENT_STEP,
     FIELDS as _FIELDS,
     KEYS_STEP as _KEYS_STEP,
@@ -322,7 +322,7 @@ cdef int put_instance(Encoder* encoder, object value) except -1:
     cdef int form
     if _reduce_object is None:
         # Loads decimal, pathlib, uuid and more, which many processes never need for a key.
-        module = _import_module("kaizen_nexus._fallback._cache_key_objects")
+        module = _import_module("kaizen_nexus._common.cache_key_objects")
         _reduce_object = module.reduce_object
     header, form, payload = _reduce_object(value)
     reserve(encoder, len(header))

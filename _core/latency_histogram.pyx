@@ -26,8 +26,8 @@ from histogram_store cimport (
 
 from functools import partial
 
-from kaizen_nexus._fallback._latency_codec import HistogramState, decode, encode
-from kaizen_nexus._fallback._latency_shared import (
+from kaizen_nexus._common.latency_codec import HistogramState, decode, encode
+from kaizen_nexus._common.latency_values import (
     CLAMPS,
     DEFAULT_EXACT,
     SUMMARY_PERCENTILES,
@@ -43,7 +43,7 @@ from kaizen_nexus._fallback._latency_shared import (
     stddev_of,
     sum_of,
 )
-from kaizen_nexus._fallback._timed_blocks import (
+from kaizen_nexus._common.timed_blocks import (
     close_block,
     has_open_block,
     open_block,

@@ -42,7 +42,7 @@ cdef class TableCore:
     cdef inline int64_t _now(self) except? -1:
         if self._clock is None:
             return monotonic_ns()
-        return _validation.clock_reading(self._clock())
+        return _arguments.clock_reading(self._clock())
 
     @cython.final
     cdef inline Py_ssize_t _slot_of(self, SessionHandle handle) noexcept:
@@ -80,7 +80,7 @@ cdef class TableCore:
             value = PyDict_GetItemWithError(self._channels, channel)
             if value is not NULL:
                 return PyLong_AsLong(<object>value)
-        return self._new_column(_validation.channel_name(channel), key, handle, now)
+        return self._new_column(_arguments.channel_name(channel), key, handle, now)
 
     @cython.final
     cdef int _new_column(self, str name, str key, SessionHandle handle, int64_t now) except -2:
@@ -97,7 +97,7 @@ cdef class TableCore:
         cdef int number
         while name not in self._channels:
             if len(self._channels) == MAX_CHANNELS:
-                raise _validation.too_many_channels(name)
+                raise _arguments.too_many_channels(name)
             nchunks = self._rows.nchunks
             array = np.full((max(1, nchunks), self._chunk_rows()), INT64_MIN, np.int64)
             block = array
@@ -254,7 +254,7 @@ cdef class TableCore:
             if outcome == Outcome.NO_SLOT:
                 self._grow()
         if outcome == Outcome.FULL:
-            raise _validation.table_full(self._capacity)
+            raise _arguments.table_full(self._capacity)
         return outcome
 
     @cython.final

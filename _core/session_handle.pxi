@@ -9,9 +9,9 @@ cdef SessionHandle new_handle(object session_id, object user_id, int64_t ttl, in
     elif PyUnicode_CheckExact(session_id) and 0 < PyUnicode_GET_LENGTH(session_id) <= MAX_ID_LENGTH:
         handle._session_id = <str>session_id
     else:
-        handle._session_id = _validation.session_id(session_id)
+        handle._session_id = _arguments.session_id(session_id)
     handle._user_id = (
-        <str>user_id if PyUnicode_CheckExact(user_id) else _validation.user_id(user_id)
+        <str>user_id if PyUnicode_CheckExact(user_id) else _arguments.user_id(user_id)
     )
     handle._created = handle._accessed = now
     handle._ttl = ttl
@@ -213,9 +213,9 @@ cdef class SessionHandle:
     cdef int _note(self, object channel, int64_t time) except -1:
         """Store a detached handle's activity on a channel."""
         cdef dict activity = self._own_activity()
-        name = _validation.channel_name(channel)
+        name = _arguments.channel_name(channel)
         if name not in activity and len(activity) >= MAX_CHANNELS:
-            raise _validation.too_many_channels(name)
+            raise _arguments.too_many_channels(name)
         activity[name] = time
         return 0
 
@@ -253,7 +253,7 @@ cdef class SessionHandle:
 
     @created.setter
     def created(self, time):
-        self._set_time(Field.CREATED, _validation.timestamp_ns(time, "created"))
+        self._set_time(Field.CREATED, _arguments.timestamp_ns(time, "created"))
 
     @property
     def accessed(self):
@@ -262,7 +262,7 @@ cdef class SessionHandle:
 
     @accessed.setter
     def accessed(self, time):
-        self._set_time(Field.ACCESSED, _validation.timestamp_ns(time, "accessed"))
+        self._set_time(Field.ACCESSED, _arguments.timestamp_ns(time, "accessed"))
 
     @property
     def expires(self):
@@ -271,7 +271,7 @@ cdef class SessionHandle:
 
     @expires.setter
     def expires(self, time):
-        self._set_time(Field.EXPIRES, _validation.timestamp_ns(time, "expires"))
+        self._set_time(Field.EXPIRES, _arguments.timestamp_ns(time, "expires"))
 
     @property
     def ttl(self):
@@ -285,7 +285,7 @@ cdef class SessionHandle:
 
     @user_id.setter
     def user_id(self, user_id):
-        self._set_object(Field.USER_ID, _validation.user_id(user_id))
+        self._set_object(Field.USER_ID, _arguments.user_id(user_id))
 
     @property
     def memory_pool_id(self):
@@ -353,9 +353,9 @@ cdef class SessionHandle:
         cdef Py_ssize_t slot
         cdef int64_t value = INT64_MIN
         cdef int column
-        cdef str name = _validation.channel_name(channel)
+        cdef str name = _arguments.channel_name(channel)
         if time is not None:
-            value = _validation.timestamp_ns(time, "time")
+            value = _arguments.timestamp_ns(time, "time")
         if table is not None and self.attached and (time is not None or name in table._channels):
             column = table._register(name)
             with table._lock:

@@ -38,7 +38,7 @@ from time import sleep
 
 import numpy as np
 
-from kaizen_nexus._fallback import _validation
+from kaizen_nexus._common import session_arguments as _arguments
 
 __all__ = ["SessionHandle", "SessionTable"]
 
@@ -77,10 +77,10 @@ cdef class SessionTable(TableCore):
     """
 
     def __cinit__(self, ttl=3600.0, *, capacity=1_000_000, on_full="refuse", clock=None):
-        self._ttl = _validation.duration_ns(ttl)
-        self._capacity = _validation.capacity(capacity)
-        self._rows.linked = _validation.eviction_policy(on_full)
-        self._clock = _validation.clock(clock)
+        self._ttl = _arguments.duration_ns(ttl)
+        self._capacity = _arguments.capacity(capacity)
+        self._rows.linked = _arguments.eviction_policy(on_full)
+        self._clock = _arguments.clock(clock)
         self._rows.chunks = <Chunk *>PyMem_Calloc(
             (self._capacity + CHUNK_ROWS - 1) >> CHUNK_BITS, sizeof(Chunk)
         )
@@ -116,7 +116,7 @@ cdef class SessionTable(TableCore):
 
         Its times are on the built-in clock. `adopt` gives it a row.
         """
-        return new_handle(session_id, user_id, _validation.duration_ns(ttl), monotonic_ns())
+        return new_handle(session_id, user_id, _arguments.duration_ns(ttl), monotonic_ns())
 
     def create(self, session_id=None, user_id="", ttl=None, state=None):
         """Create a session and return its id; a session that has the id already is replaced.
@@ -146,7 +146,7 @@ cdef class SessionTable(TableCore):
         return self._create(session_id, user_id, ttl, state)
 
     cdef SessionHandle _create(self, object session_id, object user_id, object ttl, object state):
-        cdef int64_t ttl_ns = self._ttl if ttl is None else _validation.duration_ns(ttl)
+        cdef int64_t ttl_ns = self._ttl if ttl is None else _arguments.duration_ns(ttl)
         cdef dict first = None if state is None else PyDict_Copy(checked_items(state, "state"))
         cdef int64_t now = self._now()
         cdef SessionHandle handle = new_handle(session_id, user_id, ttl_ns, now)
@@ -292,7 +292,7 @@ cdef class SessionTable(TableCore):
         """
         cdef Py_ssize_t total = 0
         self._cursor = self._sweep(
-            self._cursor, _validation.slice_rows(max_rows), _validation.budget_ns(budget), &total
+            self._cursor, _arguments.slice_rows(max_rows), _arguments.budget_ns(budget), &total
         )
         return total, self._cursor == 0
 

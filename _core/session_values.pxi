@@ -70,7 +70,7 @@ cdef dict checked_items(object items, str name):
                 break
         else:
             return <dict>items
-    return _validation.state_dict(items, name)
+    return _arguments.state_dict(items, name)
 
 
 cdef int merge(dict state, dict updates) except -1:

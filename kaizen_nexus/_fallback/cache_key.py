@@ -36,7 +36,7 @@ from hashlib import blake2b
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
-from kaizen_nexus._fallback._cache_key_shared import (
+from kaizen_nexus._common.cache_key_format import (
     ELEMENT_STEP,
     FIELDS,
     KEYS_STEP,
@@ -245,7 +245,7 @@ class _Encoder:
 
     def instance(self, value: object) -> bytes:
         # Loads decimal, pathlib, uuid and more, which many processes never need for a key.
-        from kaizen_nexus._fallback._cache_key_objects import reduce_object
+        from kaizen_nexus._common.cache_key_objects import reduce_object
 
         header, form, payload = reduce_object(value)
         if form == NAME:

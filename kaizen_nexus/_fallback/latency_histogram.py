@@ -11,8 +11,8 @@ from itertools import islice
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from kaizen_nexus._fallback._latency_codec import HistogramState, decode, encode
-from kaizen_nexus._fallback._latency_shared import (
+from kaizen_nexus._common.latency_codec import HistogramState, decode, encode
+from kaizen_nexus._common.latency_values import (
     CLAMPS,
     DEFAULT_EXACT,
     MAX_SECONDS,
@@ -32,7 +32,7 @@ from kaizen_nexus._fallback._latency_shared import (
     stddev_of,
     sum_of,
 )
-from kaizen_nexus._fallback._order_statistics import OrderStatistics
+from kaizen_nexus._fallback.order_statistics import OrderStatistics
 from kaizen_nexus._fallback.performance_monitor import PerformanceMonitor
 
 if TYPE_CHECKING:

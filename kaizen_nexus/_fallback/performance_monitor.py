@@ -6,7 +6,7 @@ from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kaizen_nexus._fallback._timed_blocks import (
+from kaizen_nexus._common.timed_blocks import (
     close_block,
     has_open_block,
     open_block,

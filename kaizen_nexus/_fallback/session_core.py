@@ -10,7 +10,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
-from kaizen_nexus._fallback import _validation
+from kaizen_nexus._common import session_arguments as _arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,12 +64,12 @@ class TableCore:
         self._capacity = capacity
         self._now: Callable[[], int] = monotonic_ns
         if clock is not None:
-            self._now = lambda: _validation.clock_reading(clock())
+            self._now = lambda: _arguments.clock_reading(clock())
         self._recency: OrderedDict[str, SessionHandle] | None = OrderedDict() if evict else None
         self._rows: dict[str, SessionHandle] = {} if self._recency is None else self._recency
         self._names: set[str] = set()
         # No row expires before this; it may lie too early, never too late.
-        self._earliest = 2 * _validation.MAX_TIME_NS
+        self._earliest = 2 * _arguments.MAX_TIME_NS
         self._lock = RLock()
         self._counts = dict.fromkeys(
             ("created", "replaced", "expired", "deleted", "evicted", "refused"), 0
@@ -88,8 +88,8 @@ class TableCore:
     def _admit(self, name: str) -> None:
         """Raise if there is no room for another channel."""
         if name not in self._names:
-            if len(self._names) >= _validation.MAX_CHANNELS:
-                raise _validation.too_many_channels(name)
+            if len(self._names) >= _arguments.MAX_CHANNELS:
+                raise _arguments.too_many_channels(name)
             self._names.add(name)
 
     def _used(self, row: SessionHandle) -> None:
@@ -136,7 +136,7 @@ class TableCore:
             self._earliest = min(row._expires for row in rows)
         if self._recency is None:
             self._counts["refused"] += 1
-            raise _validation.table_full(self._capacity)
+            raise _arguments.table_full(self._capacity)
         return self._remove([next(iter(self._rows.values()))], "evicted")
 
     # --- outside the lock -----------------------------------------------------------------------
@@ -145,7 +145,7 @@ class TableCore:
         """Return a channel's name, admitting a new one only for a session that exists."""
         if type(channel) is str and channel in self._names:
             return channel
-        name = _validation.channel_name(channel)
+        name = _arguments.channel_name(channel)
         with self._lock:
             if self._find(session_id, now) is None:
                 return None

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Protocol, final
 
-from kaizen_nexus._fallback import _validation
+from kaizen_nexus._common import session_arguments as _arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +63,7 @@ def checked_items(items: Mapping[str, Any], name: str) -> dict[str, Any]:
                 break
         else:
             return items
-    return _validation.state_dict(items, name)
+    return _arguments.state_dict(items, name)
 
 
 @final
@@ -129,7 +129,7 @@ class SessionHandle:
 
     @created.setter
     def created(self, time: int) -> None:
-        self._created = _validation.timestamp_ns(time, "created")
+        self._created = _arguments.timestamp_ns(time, "created")
 
     @property
     def accessed(self) -> int:
@@ -138,7 +138,7 @@ class SessionHandle:
 
     @accessed.setter
     def accessed(self, time: int) -> None:
-        self._accessed = _validation.timestamp_ns(time, "accessed")
+        self._accessed = _arguments.timestamp_ns(time, "accessed")
 
     @property
     def expires(self) -> int:
@@ -147,7 +147,7 @@ class SessionHandle:
 
     @expires.setter
     def expires(self, time: int) -> None:
-        expires = _validation.timestamp_ns(time, "expires")
+        expires = _arguments.timestamp_ns(time, "expires")
         with self._home._lock:
             self._set_expires(expires)
 
@@ -163,7 +163,7 @@ class SessionHandle:
 
     @user_id.setter
     def user_id(self, user_id: str) -> None:
-        self._user_id = _validation.user_id(user_id)
+        self._user_id = _arguments.user_id(user_id)
 
     @property
     def memory_pool_id(self) -> Any:
@@ -192,11 +192,11 @@ class SessionHandle:
 
     def set_channel(self, channel: str, time: int | None) -> None:
         """Set the last activity on a channel in nanoseconds; None forgets it."""
-        name = _validation.channel_name(channel)
+        name = _arguments.channel_name(channel)
         if time is None:
             self._channels.pop(name, None)
             return
-        value = _validation.timestamp_ns(time, "time")
+        value = _arguments.timestamp_ns(time, "time")
         with self._home._lock:
             self._admit(name)
             self._channels[name] = value
@@ -213,7 +213,7 @@ class SessionHandle:
     def touch(self, channel: str | None = None) -> None:
         """Slide the expiry by the session's TTL, even if it has passed."""
         now = self._home.now()
-        name = None if channel is None else _validation.channel_name(channel)
+        name = None if channel is None else _arguments.channel_name(channel)
         with self._home._lock:
             self._access(name, now)
 
@@ -221,7 +221,7 @@ class SessionHandle:
         """Touch the session and merge `updates` into its state, all or nothing."""
         items = checked_items(updates, "updates")
         now = self._home.now()
-        name = None if channel is None else _validation.channel_name(channel)
+        name = None if channel is None else _arguments.channel_name(channel)
         with self._home._lock:
             self._access(name, now)
             replaced = self._merge(items)
@@ -230,7 +230,7 @@ class SessionHandle:
     def get_state(self, channel: str | None = None) -> dict[str, Any]:
         """Touch the session and return a shallow copy of its state."""
         now = self._home.now()
-        name = None if channel is None else _validation.channel_name(channel)
+        name = None if channel is None else _arguments.channel_name(channel)
         with self._home._lock:
             self._access(name, now)
             state = self._state
@@ -244,8 +244,8 @@ class SessionHandle:
         """Raise if there is no room for another channel."""
         if self._attached:
             self._home._admit(name)
-        elif name not in self._channels and len(self._channels) >= _validation.MAX_CHANNELS:
-            raise _validation.too_many_channels(name)
+        elif name not in self._channels and len(self._channels) >= _arguments.MAX_CHANNELS:
+            raise _arguments.too_many_channels(name)
 
     def _access(self, name: str | None, now: int) -> None:
         if name is not None:

@@ -14,7 +14,7 @@ from operator import length_hint
 from time import monotonic_ns, sleep
 from typing import TYPE_CHECKING, Any, Final, Literal, final
 
-from kaizen_nexus._fallback import _validation
+from kaizen_nexus._common import session_arguments as _arguments
 from kaizen_nexus._fallback.session_core import TableCore, lookup_key, random_id
 from kaizen_nexus._fallback.session_handle import SessionHandle, checked_items, new_handle
 
@@ -64,10 +64,10 @@ class SessionTable(TableCore):
         clock: Callable[[], int] | None = None,
     ) -> None:
         super().__init__(
-            _validation.duration_ns(ttl),
-            _validation.capacity(capacity),
-            evict=_validation.eviction_policy(on_full),
-            clock=_validation.clock(clock),
+            _arguments.duration_ns(ttl),
+            _arguments.capacity(capacity),
+            evict=_arguments.eviction_policy(on_full),
+            clock=_arguments.clock(clock),
         )
         self._pass: Iterator[str] | None = None
 
@@ -94,10 +94,10 @@ class SessionTable(TableCore):
 
         Its times are on the built-in clock. `adopt` gives it a row.
         """
-        ttl_ns = _validation.duration_ns(ttl)
+        ttl_ns = _arguments.duration_ns(ttl)
         return new_handle(
-            random_id() if session_id is None else _validation.session_id(session_id),
-            _validation.user_id(user_id),
+            random_id() if session_id is None else _arguments.session_id(session_id),
+            _arguments.user_id(user_id),
             ttl_ns,
             monotonic_ns(),
         )
@@ -139,12 +139,12 @@ class SessionTable(TableCore):
         state: Mapping[str, Any] | None = None,
     ) -> SessionHandle:
         """Create a session as `create` does and return a handle onto its row."""
-        ttl_ns = self._ttl if ttl is None else _validation.duration_ns(ttl)
+        ttl_ns = self._ttl if ttl is None else _arguments.duration_ns(ttl)
         first = None if state is None else checked_items(state, "state").copy()
         now = self._now()
         handle = new_handle(
-            random_id() if session_id is None else _validation.session_id(session_id),
-            _validation.user_id(user_id),
+            random_id() if session_id is None else _arguments.session_id(session_id),
+            _arguments.user_id(user_id),
             ttl_ns,
             now,
         )
@@ -289,7 +289,7 @@ class SessionTable(TableCore):
         -----
         The lock is given up after every 256 rows, and what was removed is destroyed outside it.
         """
-        rows, nanoseconds = _validation.slice_rows(max_rows), _validation.budget_ns(budget)
+        rows, nanoseconds = _arguments.slice_rows(max_rows), _arguments.budget_ns(budget)
         ids = self._pass or iter(self.ids())
         removed = self._sweep(ids, rows, nanoseconds)
         self._pass = ids if length_hint(ids) else None

@@ -79,21 +79,23 @@ def _settings(value: Any, depth: int = 0) -> Any:
         return [_settings(item, depth + 1) for item in value]
     if cls is tuple:
         return ("tuple", *(_settings(item, depth + 1) for item in value))
+    contents = _contents(value)
+    if contents is None:
+        return value
+    return ("record", cls.__module__, cls.__qualname__, _settings(contents, depth + 1))
+
+
+def _contents(value: Any) -> dict[str, Any] | None:
+    """Return the fields of a record or the attributes of a plain object; None for the rest."""
+    cls = type(value)
     names = _field_names.get(cls)
     if names is None:
         names = _field_names[cls] = _read_field_names(cls)
     if names:
-        contents = {
-            name: item
-            if type(item := getattr(value, name)) in _SCALARS
-            else _settings(item, depth + 1)
-            for name in names
-        }
-        return ("record", cls.__module__, cls.__qualname__, contents)
+        return {name: getattr(value, name) for name in names}
     if _is_plain(cls) and hasattr(value, "__dict__"):
-        contents = _settings({**_class_settings(cls), **vars(value)}, depth + 1)
-        return ("record", cls.__module__, cls.__qualname__, contents)
-    return value
+        return {**_class_settings(cls), **vars(value)}
+    return None
 
 
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})

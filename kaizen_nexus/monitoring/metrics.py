@@ -11,7 +11,7 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 from kaizen_nexus import _accel
-from kaizen_nexus._fallback._timed_blocks import unknown_operation
+from kaizen_nexus._common.timed_blocks import unknown_operation
 from kaizen_nexus.monitoring.samples import RecentSamples
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
-from kaizen_nexus._fallback._validation import NS_PER_SECOND, duration_ns
+from kaizen_nexus._common.session_arguments import NS_PER_SECOND, duration_ns
 
 if TYPE_CHECKING:
     from kaizen_nexus._core.session_table import SessionTable

@@ -7,7 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
 from kaizen_nexus import _accel
-from kaizen_nexus._fallback._validation import (
+from kaizen_nexus._common.session_arguments import (
     MAX_TTL_SECONDS,
     NS_PER_SECOND,
     capacity,

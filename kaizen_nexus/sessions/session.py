@@ -6,7 +6,7 @@ from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, Final
 
 from kaizen_nexus import _accel
-from kaizen_nexus._fallback._validation import MAX_TTL_SECONDS, NS_PER_SECOND
+from kaizen_nexus._common.session_arguments import MAX_TTL_SECONDS, NS_PER_SECOND
 from kaizen_nexus.sessions.activity import ChannelActivity
 from kaizen_nexus.sessions.wallclock import default_wall_clock
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from kaizen_nexus import _accel
-from kaizen_nexus._fallback._validation import MAX_TIME_NS, NS_PER_SECOND
+from kaizen_nexus._common.session_arguments import MAX_TIME_NS, NS_PER_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,6 +25,7 @@ import pytest
 from mcp import Client
 
 from kaizen_nexus import (
+    IMPLEMENTATION,
     BaseAgent,
     Nexus,
     NexusSessionManager,
@@ -108,6 +109,7 @@ def nexus_program() -> list[str]:
 
 
 class TestDeploymentPerformance:
+    @pytest.mark.skipif(IMPLEMENTATION == "py", reason="the figures are those of the compiled core")
     def test_deployment_performance(self, app: Nexus, agent: Assistant) -> None:
         """Three channels under 20 ms (the guide: 2 s), 95 % less from the cache (the guide: 90)."""
         first = []

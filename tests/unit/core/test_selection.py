@@ -150,9 +150,9 @@ def test_a_compiled_core_that_does_not_load_does_not_hinder_the_twin(with_broken
 @pytest.mark.parametrize("implementation", ["auto", "c"])
 def test_a_module_that_the_compiled_core_misses_is_an_error(tmp_path, implementation):
     package = copy_package(tmp_path)
-    (package / "_fallback" / "_cache_key_shared.py").unlink()
+    (package / "_common" / "cache_key_format.py").unlink()
     assert failure(tmp_path, implementation) == (
-        "ModuleNotFoundError: No module named 'kaizen_nexus._fallback._cache_key_shared'"
+        "ModuleNotFoundError: No module named 'kaizen_nexus._common.cache_key_format'"
     )
 
 

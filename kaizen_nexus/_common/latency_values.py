@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import operator
 import sys
-from array import array
 from collections import defaultdict
 from typing import TYPE_CHECKING, SupportsIndex
 
@@ -106,7 +105,7 @@ def as_slice(start: SupportsIndex, stop: SupportsIndex | None) -> slice:
     return slice(operator.index(start), None if stop is None else operator.index(stop))
 
 
-def float64_view(values: Buffer) -> memoryview:
+def float64_view(values: Buffer) -> memoryview[float]:
     """Return a native view of a one-dimensional, contiguous float64 buffer."""
     view = memoryview(values)
     if view.ndim != 1:
@@ -115,8 +114,8 @@ def float64_view(values: Buffer) -> memoryview:
         raise ValueError(f"record_many() takes float64 values, not format {view.format!r}")
     if not view.c_contiguous:
         raise ValueError("record_many() takes a contiguous array")
-    # An empty view cannot be cast; the two casts turn '<d' and its like into the native 'd'.
-    return view.cast("B").cast("d") if view.nbytes else memoryview(array("d"))
+    # A view of an empty array cannot be cast; two casts turn '<d' and its like into the native 'd'.
+    return (view.cast("B") if view.nbytes else memoryview(b"")).cast("d")
 
 
 def bucket_of(seconds: float) -> int:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from kaizen_nexus._fallback._cache_key_shared import (
+from kaizen_nexus._common.cache_key_format import (
     FIELDS,
     NAME,
     NAN,

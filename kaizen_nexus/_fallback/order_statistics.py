@@ -6,10 +6,10 @@ from bisect import bisect_left
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from kaizen_nexus._fallback._latency_shared import bucket_midpoint, nearest_rank
+from kaizen_nexus._common.latency_values import bucket_midpoint, nearest_rank
 
 if TYPE_CHECKING:
-    from kaizen_nexus._fallback._latency_codec import HistogramState
+    from kaizen_nexus._common.latency_codec import HistogramState
 
 __all__ = ["OrderStatistics"]
 

@@ -27,11 +27,12 @@ from __future__ import annotations
 import struct
 import zlib
 from collections import Counter
+from dataclasses import dataclass
 from itertools import pairwise
 from math import copysign, isfinite
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from kaizen_nexus._fallback._latency_shared import (
+from kaizen_nexus._common.latency_values import (
     MAX_COUNT,
     MAX_EXACT,
     MAX_SECONDS,
@@ -56,7 +57,8 @@ _LENGTH = struct.Struct("<I")
 _BUCKETS = bucket_of(MAX_SECONDS) + 1
 
 
-class HistogramState(NamedTuple):
+@dataclass(frozen=True)
+class HistogramState:
     """Everything that a histogram knows, as plain data.
 
     Attributes

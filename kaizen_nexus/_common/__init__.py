@@ -1,0 +1,1 @@
+"""What both implementations of the core share: checks of arguments, messages, binary formats."""
