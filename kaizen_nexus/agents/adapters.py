@@ -11,8 +11,8 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from kaizen_nexus.agents.base import BaseAgent, overridden_entry
-from kaizen_nexus.agents.signature import CallSignature, Field, read_fields, read_signature
+from kaizen_nexus.agents.base import BaseAgent, overridden_entry, plan_for
+from kaizen_nexus.agents.signature import read_signature
 
 if TYPE_CHECKING:
     from kaizen_nexus.agents.workflow import Workflow, WorkflowPlan
@@ -81,19 +81,13 @@ def build_plan(agent: object, shape: AgentShape) -> WorkflowPlan:
 
     if shape.target is None:
         raise TypeError("a builder has no plan of its own: build it first")
+    if isinstance(agent, BaseAgent):
+        return plan_for(agent)
     signature = read_signature(shape.target)
-    if signature.is_generator:
-        raise TypeError(
-            f"{signature.qualified_name} is a generator: return the whole result instead of "
-            "yielding parts of it"
-        )
-    return WorkflowPlan.build(signature, declared_fields(agent), _description(agent, signature))
-
-
-def declared_fields(agent: object) -> tuple[Field, ...] | None:
-    """Return the inputs that the agent's ``signature`` class declares, or None if it has none."""
-    signature = getattr(agent, "signature", None) if isinstance(agent, BaseAgent) else None
-    return None if signature is None else read_fields(signature)
+    own = None if shape.kind == "function" else type(agent).__doc__
+    return WorkflowPlan.build(
+        signature, description=signature.description or inspect.cleandoc(own or "")
+    )
 
 
 def executable_of(built: object) -> Callable[..., Any]:
@@ -139,11 +133,4 @@ def as_workflow(agent: object, name: str) -> Workflow:
 
 def _is_workflow(agent: object) -> bool:
     """Whether `agent` is a `Workflow`, told without importing the optional validator."""
-    return type(agent).__module__ == "kaizen_nexus.agents.workflow"
-
-
-def _description(agent: object, signature: CallSignature) -> str:
-    if signature.description and not isinstance(agent, BaseAgent):
-        return signature.description
-    own = type(agent).__doc__ if not inspect.isroutine(agent) else None
-    return inspect.cleandoc(own) if own else signature.description
+    return any(cls.__module__ == "kaizen_nexus.agents.workflow" for cls in type(agent).__mro__)

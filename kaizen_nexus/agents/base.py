@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from kaizen_nexus.agents.workflow import Workflow
+from kaizen_nexus.agents.signature import Field, read_fields, read_signature
 
-__all__ = ["BaseAgent", "WorkflowBuilder", "overridden_entry"]
+if TYPE_CHECKING:
+    from kaizen_nexus.agents.workflow import Workflow, WorkflowPlan
+
+__all__ = ["BaseAgent", "WorkflowBuilder", "declared_fields", "overridden_entry", "plan_for"]
 
 
 class BaseAgent:
@@ -64,9 +67,29 @@ class WorkflowBuilder:
         TypeError
             The agent overrides neither ``run`` nor ``process``, or its inputs have no JSON Schema.
         """
-        from kaizen_nexus.agents.adapters import as_workflow
+        agent = self.agent
+        return plan_for(agent).bind(type(agent).__name__, getattr(agent, overridden_entry(agent)))
 
-        return as_workflow(self.agent, type(self.agent).__name__)
+
+def plan_for(agent: BaseAgent) -> WorkflowPlan:
+    """Build what is the same for all agents of the same class and signature.
+
+    Raises
+    ------
+    TypeError
+        The agent overrides neither ``run`` nor ``process``, or its inputs have no JSON Schema.
+    """
+    # Schemas need msgspec, an optional dependency that defining an agent does not need.
+    from kaizen_nexus.agents.workflow import WorkflowPlan
+
+    signature = read_signature(getattr(agent, overridden_entry(agent)))
+    description = inspect.cleandoc(type(agent).__doc__ or "")
+    return WorkflowPlan.build(signature, declared_fields(agent), description)
+
+
+def declared_fields(agent: BaseAgent) -> tuple[Field, ...] | None:
+    """Return the inputs that the agent's signature class declares, or None if it has none."""
+    return None if agent.signature is None else read_fields(agent.signature)
 
 
 def overridden_entry(agent: BaseAgent) -> str:

@@ -51,9 +51,13 @@ class WorkflowPlan:
         Raises
         ------
         TypeError
-            An annotation has no JSON Schema.
+            An annotation has no JSON Schema, or the callable is a generator.
         """
         label = signature.qualified_name
+        if signature.is_generator:
+            raise TypeError(
+                f"{label} is a generator: return the whole result instead of yielding parts of it"
+            )
         declared = fields is not None
         return cls(
             description=description or signature.description,

@@ -11,7 +11,8 @@ import weakref
 from typing import Any
 
 from kaizen_nexus._accel import cache_key
-from kaizen_nexus.agents.adapters import AgentShape, declared_fields
+from kaizen_nexus.agents.adapters import AgentShape
+from kaizen_nexus.agents.base import BaseAgent, declared_fields
 from kaizen_nexus.agents.signature import read_signature
 from kaizen_nexus.agents.structure import fields_digest, signature_digest
 
@@ -41,7 +42,7 @@ def fingerprint(agent: object, name: str, shape: AgentShape, flavour: str) -> st
         at each deployment rather than confused with another.
     """
     cls = type(agent)
-    fields = declared_fields(agent)
+    fields = declared_fields(agent) if isinstance(agent, BaseAgent) else None
     return cache_key(
         (
             flavour,
