@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from kaizen_nexus.agents.signature import Field, read_fields, read_signature
+from kaizen_nexus.agents.signature import read_signature
 
 if TYPE_CHECKING:
     from kaizen_nexus.agents.workflow import Workflow, WorkflowPlan
 
-__all__ = ["BaseAgent", "WorkflowBuilder", "declared_fields", "overridden_entry", "plan_for"]
+__all__ = ["BaseAgent", "WorkflowBuilder", "declared_signature", "overridden_entry", "plan_for"]
 
 
 class BaseAgent:
@@ -84,12 +84,14 @@ def plan_for(agent: BaseAgent) -> WorkflowPlan:
 
     signature = read_signature(getattr(agent, overridden_entry(agent)))
     description = inspect.cleandoc(type(agent).__doc__ or "")
-    return WorkflowPlan.build(signature, declared_fields(agent), description)
+    return WorkflowPlan.build(signature, declared_signature(agent), description)
 
 
-def declared_fields(agent: BaseAgent) -> tuple[Field, ...] | None:
-    """Return the inputs that the agent's signature class declares, or None if it has none."""
-    return None if agent.signature is None else read_fields(agent.signature)
+def declared_signature(agent: BaseAgent) -> type | None:
+    """Return the class that declares the agent's inputs, or None if its method does."""
+    # A subclass may do without our __init__.
+    declared: type | None = getattr(agent, "signature", None)
+    return declared
 
 
 def overridden_entry(agent: BaseAgent) -> str:

@@ -21,7 +21,16 @@ try:
 except ModuleNotFoundError as error:
     missing_extra("building a workflow", "serve", error)
 
-__all__ = ["InputModel", "OutputModel"]
+__all__ = [
+    "InputModel",
+    "JsonSchema",
+    "OutputModel",
+    "from_builtins",
+    "input_errors",
+    "is_pydantic_model",
+    "model_errors",
+    "schema_of",
+]
 
 JsonSchema = dict[str, Any]
 
@@ -59,7 +68,7 @@ class InputModel:
                 kw_only=True,
                 forbid_unknown_fields=not accepts_extra,
             )
-            self.schema = _schema_of(self._struct)
+            self.schema = schema_of(self._struct)
         except (TypeError, ValueError, RecursionError) as error:
             raise TypeError(
                 f"the inputs of {label} have no JSON Schema: {error}. Annotate them with JSON "
@@ -77,9 +86,9 @@ class InputModel:
             An input is missing, unknown or of the wrong type; its pointer says which.
         """
         try:
-            checked = msgspec.convert(inputs, self._struct, dec_hook=_from_builtins)
+            checked = msgspec.convert(inputs, self._struct, dec_hook=from_builtins)
         except msgspec.ValidationError as error:
-            raise InvalidInputsError(_input_errors(error)) from None
+            raise InvalidInputsError(input_errors(error)) from None
         values = {}
         for name in self._names:
             value = getattr(checked, name)
@@ -107,8 +116,8 @@ class OutputModel:
         self._annotation = annotation
         self._checked = annotation is not Any
         try:
-            self.schema: JsonSchema = _schema_of(annotation) if self._checked else {}
-            self._decoder = msgspec.json.Decoder(annotation, dec_hook=_from_builtins)
+            self.schema: JsonSchema = schema_of(annotation) if self._checked else {}
+            self._decoder = msgspec.json.Decoder(annotation, dec_hook=from_builtins)
         except (TypeError, ValueError, RecursionError) as error:
             raise TypeError(
                 f"the output of {label} has no JSON Schema: {error}. Annotate the return value "
@@ -177,7 +186,8 @@ def _is_hashable(value: Any) -> bool:
     return True
 
 
-def _schema_of(annotation: Any) -> JsonSchema:
+def schema_of(annotation: Any) -> JsonSchema:
+    """Return the JSON Schema of `annotation`, self-contained: references lead to ``$defs``."""
     (root,), components = msgspec.json.schema_components(
         [annotation], schema_hook=_schema_hook, ref_template=_DEFS
     )
@@ -216,25 +226,27 @@ def _refers_to(node: Any, reference: str) -> bool:
     return False
 
 
-def _is_pydantic_model(candidate: Any) -> bool:
+def is_pydantic_model(candidate: Any) -> bool:
+    """Whether `candidate` is a class that pydantic has made a validator for."""
     return inspect.isclass(candidate) and hasattr(candidate, "__pydantic_core_schema__")
 
 
 def _schema_hook(annotation: Any) -> JsonSchema:
-    if _is_pydantic_model(annotation):
+    if is_pydantic_model(annotation):
         schema: JsonSchema = annotation.model_json_schema()
         return schema
     raise NotImplementedError(f"{annotation!r} is not a JSON type")
 
 
-def _from_builtins(annotation: Any, value: Any) -> Any:
-    if _is_pydantic_model(annotation):
+def from_builtins(annotation: Any, value: Any) -> Any:
+    """Convert JSON values to what msgspec itself does not know: pydantic models."""
+    if is_pydantic_model(annotation):
         return annotation.model_validate(value)
     raise TypeError(f"{annotation!r} is not a JSON type")
 
 
 def _to_builtins(value: Any) -> Any:
-    if _is_pydantic_model(type(value)):
+    if is_pydantic_model(type(value)):
         return value.model_dump(mode="json")
     # numpy arrays and scalars
     tolist = getattr(value, "tolist", None)
@@ -243,7 +255,7 @@ def _to_builtins(value: Any) -> Any:
     raise TypeError(f"{type(value).__qualname__} is not a JSON type")
 
 
-def _input_errors(error: msgspec.ValidationError) -> tuple[InputError, ...]:
+def input_errors(error: msgspec.ValidationError) -> tuple[InputError, ...]:
     """Turn the validator's message into a pointer, and the message without the path."""
     message, pointer = str(error), ""
     match = _AT_PATH.search(message)
@@ -251,16 +263,20 @@ def _input_errors(error: msgspec.ValidationError) -> tuple[InputError, ...]:
         message = message[: match.start()]
         for step in _PATH_STEP.finditer(match["path"]):
             pointer += _step(step["name"] or step["index"])
-    details = getattr(error.__cause__, "errors", None)
-    if callable(details):  # pydantic reports everything that is wrong, each with its own path
-        return tuple(
-            InputError(pointer + "".join(_step(str(part)) for part in detail["loc"]), detail["msg"])
-            for detail in details()
-        )
+    if callable(getattr(error.__cause__, "errors", None)):
+        return model_errors(error.__cause__, pointer)
     named = _NAMES_A_FIELD.search(message)
     if named:
         pointer += _step(named["field"])
     return (InputError(pointer, message),)
+
+
+def model_errors(error: Any, pointer: str = "") -> tuple[InputError, ...]:
+    """Turn pydantic's report, which names all that is wrong, into pointers and messages."""
+    return tuple(
+        InputError(pointer + "".join(_step(str(part)) for part in detail["loc"]), detail["msg"])
+        for detail in error.errors()
+    )
 
 
 def _step(name: str) -> str:

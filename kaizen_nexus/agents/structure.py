@@ -14,9 +14,9 @@ import typing
 from typing import Any
 
 from kaizen_nexus._accel import cache_key
-from kaizen_nexus.agents.signature import CallSignature, Field
+from kaizen_nexus.agents.signature import CallSignature, Field, read_fields
 
-__all__ = ["describe_type", "fields_digest", "signature_digest"]
+__all__ = ["class_digest", "describe_type", "signature_digest"]
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _DIGEST = "_structure_digest"
@@ -36,7 +36,7 @@ def signature_digest(signature: CallSignature) -> str:
     digest = cache_key(
         (
             signature.qualified_name,
-            fields_digest(signature.fields),
+            _fields_digest(signature.fields),
             signature.accepts_extra,
             signature.wants_context,
             signature.wants_session,
@@ -50,12 +50,16 @@ def signature_digest(signature: CallSignature) -> str:
     return digest
 
 
-def fields_digest(fields: tuple[Field, ...]) -> str:
+def class_digest(signature_class: type) -> str:
+    """Return a digest of the inputs that a signature class declares."""
+    return cache_key((describe_type(signature_class), _fields_digest(read_fields(signature_class))))
+
+
+def _fields_digest(fields: tuple[Field, ...]) -> str:
     """Return a digest of names, types and defaults of `fields`, in order."""
     return cache_key(
         tuple(
-            (f.name, describe_type(f.annotation), f.required, () if f.required else (f.default,))
-            for f in fields
+            (f.name, describe_type(f.annotation), f.required, _constant(f.default)) for f in fields
         )
     )
 
@@ -136,7 +140,7 @@ def _constant(value: Any) -> Any:
     """Return `value` if it is a plain constant, else a representation without addresses."""
     if value is None or isinstance(value, (bool, int, float, str, bytes)):
         return (type(value).__name__, value)
-    if callable(value) and hasattr(value, "__qualname__"):
+    if callable(value) and "<" not in getattr(value, "__qualname__", "<"):
         return f"{value.__module__}.{value.__qualname__}"
     text = repr(value)
     if _ADDRESS.search(text):

@@ -11,10 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from kaizen_nexus.agents.records import RecordModel, is_record
 from kaizen_nexus.agents.schema import InputModel, OutputModel
+from kaizen_nexus.agents.signature import read_fields
 
 if TYPE_CHECKING:
-    from kaizen_nexus.agents.signature import CallSignature, Field
+    from kaizen_nexus.agents.signature import CallSignature
 
 __all__ = ["Workflow", "WorkflowPlan"]
 
@@ -24,7 +26,7 @@ class WorkflowPlan:
     """Everything about a workflow that does not depend on one agent instance."""
 
     description: str
-    inputs: InputModel
+    inputs: InputModel | RecordModel
     outputs: OutputModel
     is_async: bool
     wants_context: bool
@@ -34,7 +36,7 @@ class WorkflowPlan:
     def build(
         cls,
         signature: CallSignature,
-        fields: tuple[Field, ...] | None = None,
+        declared: type | None = None,
         description: str = "",
     ) -> WorkflowPlan:
         """Build a plan from the signature of the callable that will be invoked.
@@ -43,8 +45,8 @@ class WorkflowPlan:
         ----------
         signature
             The callable's own signature.
-        fields
-            The declared inputs, where a signature class declares them instead.
+        declared
+            The class that declares the inputs, where the callable's parameters do not.
         description
             What the workflow does; default is the callable's docstring.
 
@@ -58,14 +60,18 @@ class WorkflowPlan:
             raise TypeError(
                 f"{label} is a generator: return the whole result instead of yielding parts of it"
             )
-        declared = fields is not None
+        inputs: InputModel | RecordModel
+        if declared is None:
+            inputs = InputModel(
+                signature.fields, accepts_extra=signature.accepts_extra, label=label
+            )
+        elif is_record(declared):
+            inputs = RecordModel(declared, label=label)
+        else:
+            inputs = InputModel(read_fields(declared), accepts_extra=False, label=label)
         return cls(
             description=description or signature.description,
-            inputs=InputModel(
-                signature.fields if fields is None else fields,
-                accepts_extra=signature.accepts_extra and not declared,
-                label=label,
-            ),
+            inputs=inputs,
             outputs=OutputModel(signature.output, label=label),
             is_async=signature.is_async,
             wants_context=signature.wants_context,

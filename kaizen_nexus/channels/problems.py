@@ -63,7 +63,7 @@ def problem_response(
     """
     problem = {
         "type": f"urn:kaizen-nexus:problem:{slug}" if slug else "about:blank",
-        "title": slug.replace("-", " ").capitalize() if slug else HTTPStatus(status).phrase,
+        "title": _title(slug) if slug else HTTPStatus(status).phrase,
         "status": int(status),
         **({"detail": detail} if detail else {}),
         **members,
@@ -74,6 +74,11 @@ def problem_response(
         headers=dict(headers or {}),
         media_type=MEDIA_TYPE,
     )
+
+
+def _title(slug: str) -> str:
+    words = slug.replace("-", " ").replace("json", "JSON")
+    return words[0].upper() + words[1:]
 
 
 def _from_known(_: Request, error: Exception) -> Response:

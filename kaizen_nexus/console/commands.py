@@ -101,10 +101,19 @@ def run(argv: tuple[str, ...]) -> None:
     "--url", envvar="NEXUS_URL", default=DEFAULT_URL, show_default=True, help="The server."
 )
 @click.option(
-    "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="How to print it."
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to print it.",
 )
 @click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), default=DEFAULT_TIMEOUT, help="Seconds."
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=DEFAULT_TIMEOUT,
+    show_default=True,
+    help="Seconds.",
 )
 def list_workflows(url: str, output: str, timeout: float) -> None:
     """List what a running server has deployed, with the channels that it answers on."""

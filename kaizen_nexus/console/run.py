@@ -26,7 +26,12 @@ from kaizen_nexus.console.arguments import (
     fill_in_stdin,
     split_arguments,
 )
-from kaizen_nexus.console.transport import BadUrlError, UnreachableError, request
+from kaizen_nexus.console.transport import (
+    BadUrlError,
+    NoAnswerError,
+    UnreachableError,
+    request,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,6 +139,12 @@ def _run(arguments: list[str]) -> int:
     call = {"argv": fill_in_stdin(argv), "columns": _columns(), "color": _in_color()}
     try:
         code, out, err = ask(url, call, timeout)
+    except NoAnswerError as error:
+        _complain(
+            f"Error: {error} from {url}: the workflow may still be running there. "
+            "Wait longer with --timeout SECONDS.\n"
+        )
+        return EXIT_UNREACHABLE
     except UnreachableError as error:
         _complain(unreachable(url, str(error)))
         return EXIT_UNREACHABLE

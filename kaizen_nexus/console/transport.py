@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BadUrlError", "Reply", "UnreachableError", "request"]
+__all__ = ["BadUrlError", "NoAnswerError", "Reply", "UnreachableError", "request"]
 
 CONNECT_TIMEOUT = 5.0
 MAX_HEAD = 64 * 1024
@@ -35,6 +35,10 @@ class BadUrlError(ValueError):
 
 class UnreachableError(Exception):
     """No usable HTTP answer came; the message says why."""
+
+
+class NoAnswerError(UnreachableError):
+    """There is a server, but its answer did not come in time."""
 
 
 class Reply:
@@ -108,7 +112,7 @@ def request(
             _send(connection, head + body, deadline - clock())
             return _Receiver(connection, deadline, clock).reply()
     except TimeoutError:
-        raise UnreachableError(f"no answer within {timeout:g} s") from None
+        raise NoAnswerError(f"no answer within {timeout:g} s") from None
     except OSError as error:
         raise UnreachableError(error.strerror or str(error)) from None
 

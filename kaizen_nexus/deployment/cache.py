@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 from kaizen_nexus.agents.adapters import describe_agent
@@ -119,7 +120,14 @@ class DeploymentCache:
                 return self._lead(cache_key, flight, build)
             if flight.leader == threading.get_ident():
                 raise RuntimeError("a workflow's build deploys the same agent again")
-            outcome = flight.outcome.result(self._build_timeout)
+            try:
+                outcome = flight.outcome.result(self._build_timeout)
+            except FutureTimeoutError:
+                # On Python 3.10 this is a class of its own.
+                raise TimeoutError(
+                    "another thread has been building the same workflow for more than "
+                    f"{self._build_timeout:g} s"
+                ) from None
             if outcome is not _ABANDONED:
                 return outcome
 

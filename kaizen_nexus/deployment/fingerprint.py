@@ -12,9 +12,9 @@ from typing import Any
 
 from kaizen_nexus._accel import cache_key
 from kaizen_nexus.agents.adapters import AgentShape
-from kaizen_nexus.agents.base import BaseAgent, declared_fields
+from kaizen_nexus.agents.base import BaseAgent, declared_signature
 from kaizen_nexus.agents.signature import read_signature
-from kaizen_nexus.agents.structure import fields_digest, signature_digest
+from kaizen_nexus.agents.structure import class_digest, signature_digest
 
 __all__ = ["fingerprint"]
 
@@ -42,7 +42,7 @@ def fingerprint(agent: object, name: str, shape: AgentShape, flavour: str) -> st
         at each deployment rather than confused with another.
     """
     cls = type(agent)
-    fields = declared_fields(agent) if isinstance(agent, BaseAgent) else None
+    declared = declared_signature(agent) if isinstance(agent, BaseAgent) else None
     return cache_key(
         (
             flavour,
@@ -52,12 +52,13 @@ def fingerprint(agent: object, name: str, shape: AgentShape, flavour: str) -> st
             cls.__qualname__,
             cls.__doc__,
             None if shape.target is None else signature_digest(read_signature(shape.target)),
-            None if fields is None else fields_digest(fields),
+            None if declared is None else class_digest(declared),
             _settings(getattr(agent, "config", None)),
             _settings(getattr(agent, "system_prompt", None)),
             _settings(getattr(agent, "prompt", None)),
             tuple(map(_tool, getattr(agent, "tools", None) or ())),
-            None if shape.kind != "builder" else _settings(vars(agent)),
+            # What an agent builds itself may depend on all that it holds.
+            _settings(vars(agent)) if shape.kind == "builder" or flavour == "built" else None,
         )
     )
 

@@ -13,12 +13,13 @@ __all__ = [
 
 
 class WorkflowNotFoundError(NexusError, LookupError):
-    """No workflow of that name is deployed on the channel."""
+    """No workflow of that name is deployed on the channel, or on any if none is given."""
 
-    def __init__(self, name: str, channel: str) -> None:
+    def __init__(self, name: str, channel: str | None = None) -> None:
         self.name = name
         self.channel = channel
-        super().__init__(f"no workflow named {name[:128]!r} is deployed on the {channel} channel")
+        where = f" on the {channel} channel" if channel else ""
+        super().__init__(f"no workflow named {name[:128]!r} is deployed{where}")
 
 
 class SessionNotFoundError(NexusError, LookupError):

@@ -84,7 +84,7 @@ class Registry:
             if not current and len(self._deployed) >= self.max_workflows:
                 raise RuntimeError(
                     f"{self.max_workflows} workflows are deployed, which is the limit: deregister "
-                    "some, or raise max_workflows"
+                    "one that is no longer needed"
                 )
             version = self._versions.get(name, 0) + 1
             deployment = Deployment(workflow, version, prefix, sessions)

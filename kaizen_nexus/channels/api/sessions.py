@@ -9,6 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from kaizen_nexus._common.session_arguments import MAX_TTL_SECONDS
 from kaizen_nexus.agents.errors import InputError, InvalidInputsError
 from kaizen_nexus.channels.api.workflows import CHANNEL, json_response
 from kaizen_nexus.channels.body import read_json_object
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["SessionEndpoints"]
 
 SECONDS_PER_HOUR = 3600
+MIN_TTL_SECONDS = 0.001
 
 
 class SessionEndpoints:
@@ -53,14 +55,14 @@ class SessionEndpoints:
             raise _invalid("user_id", "expected a string that is not blank")
         state = _object_at(body, "state") if "state" in body else {}
         ttl = body.get("ttl_seconds")
-        if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, (int, float))):
-            raise _invalid("ttl_seconds", "expected a number of seconds")
-        try:
-            session = self._runtime.sessions.create_session(
-                user_id=user_id, ttl_hours=None if ttl is None else ttl / SECONDS_PER_HOUR
+        if ttl is not None and not _is_ttl(ttl):
+            raise _invalid(
+                "ttl_seconds",
+                f"expected a number of seconds from {MIN_TTL_SECONDS} to {MAX_TTL_SECONDS}",
             )
-        except (ValueError, OverflowError) as error:
-            raise _invalid("ttl_seconds", str(error)) from None
+        session = self._runtime.sessions.create_session(
+            user_id=user_id, ttl_hours=None if ttl is None else ttl / SECONDS_PER_HOUR
+        )
         session.update_state(state, channel=CHANNEL)
         return json_response(
             _document(session),
@@ -103,6 +105,14 @@ class SessionEndpoints:
             raise SessionNotFoundError
         session.refresh(CHANNEL)
         return session
+
+
+def _is_ttl(value: object) -> bool:
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and MIN_TTL_SECONDS <= value <= MAX_TTL_SECONDS
+    )
 
 
 def _document(session: CrossChannelSession) -> dict[str, Any]:

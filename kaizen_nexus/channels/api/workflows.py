@@ -97,7 +97,7 @@ class WorkflowEndpoints:
         name = request.path_params["name"]
         deployments = self._runtime.registry.channels_of(name)
         if not deployments:
-            raise WorkflowNotFoundError(name, "any")
+            raise WorkflowNotFoundError(name)
         return json_response(_description(name, deployments))
 
 
