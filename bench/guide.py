@@ -125,7 +125,7 @@ def deployment(rounds: int) -> list[Row]:
             f"{milliseconds(least_built)}, {milliseconds(least_found)}, "
             f"{saved(least_built, least_found):.1%} less",
             "for comparison",
-            True,
+            None,
         ),
     ]
 
