@@ -76,7 +76,11 @@ def _settings(value: Any, depth: int = 0) -> Any:
     if depth > MAX_DEPTH:
         raise TypeError("the configuration nests too deep, or within itself")
     if cls is dict:
-        return {key: _settings(item, depth + 1) for key, item in value.items()}
+        # Most values are scalars, and a call for each would be most of the time.
+        return {
+            key: item if type(item) in _SCALARS else _settings(item, depth + 1)
+            for key, item in value.items()
+        }
     if cls is list:
         return [_settings(item, depth + 1) for item in value]
     if cls is tuple:
