@@ -68,10 +68,13 @@ def test_readers_see_whole_records(histogram_class: Any) -> None:
     histogram = histogram_class(exact=16)
     done = threading.Event()
     seen: list[int] = []
+    written = [0]
 
     def write() -> None:
-        for _ in range(3000):
+        # However the threads are scheduled, some reads happen beside the writing.
+        while written[0] < 3000 or (len(seen) < 10 and written[0] < 1_000_000):
             histogram.record(0.5)
+            written[0] += 1
         done.set()
 
     def read() -> None:
@@ -84,8 +87,9 @@ def test_readers_see_whole_records(histogram_class: Any) -> None:
             seen.append(consistent.count)
 
     run_together(write, read, read)
-    assert histogram.count == 3000
-    assert max(seen) <= 3000
+    assert histogram.count == written[0]
+    assert seen
+    assert max(seen) <= written[0]
 
 
 def test_merging_both_ways_at_once_neither_blocks_nor_loses(histogram_class: Any) -> None:
