@@ -121,11 +121,11 @@ def deployment(rounds: int) -> list[Row]:
             saved(built, found) >= 0.95,
         ),
         Row(
-            "both, for a function of one line",
-            f"{milliseconds(least_built)}, {milliseconds(least_found)}, "
+            "the same for a function of one line",
+            f"{milliseconds(least_built)}, then {milliseconds(least_found)}, "
             f"{saved(least_built, least_found):.1%} less",
-            "for comparison",
-            None,
+            "95 % less",
+            saved(least_built, least_found) >= 0.95,
         ),
     ]
 

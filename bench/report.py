@@ -20,19 +20,18 @@ class Row:
     figure: str
     """What was measured, with its unit and spread."""
     target: str
-    met: bool | None
-    """None for a figure that is there for comparison."""
+    met: bool
 
 
 def as_markdown(title: str, rows: Sequence[Row]) -> str:
     """Return the table, the machine it was measured on, and what was missed, in words."""
-    verdicts = {True: "met", False: "MISSED", None: ""}
     lines = [f"## {title}", "", "| what | measured | target | |", "|---|---|---|---|"]
-    lines += [f"| {r.name} | {r.figure} | {r.target} | {verdicts[r.met]} |" for r in rows]
-    missed = [row for row in rows if row.met is False]
-    judged = sum(row.met is not None for row in rows)
+    lines += [
+        f"| {r.name} | {r.figure} | {r.target} | {'met' if r.met else 'MISSED'} |" for r in rows
+    ]
+    missed = [row for row in rows if not row.met]
     lines += ["", *[f"Missed: {r.name} is {r.figure}, and should be {r.target}." for r in missed]]
-    lines += [f"All {judged} targets are met."] if not missed else []
+    lines += [f"All {len(rows)} targets are met."] if not missed else []
     lines += ["", ", ".join(f"{key}: {value}" for key, value in describe().items())]
     return "\n".join(lines)
 
