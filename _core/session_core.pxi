@@ -6,9 +6,9 @@ cdef class TableCore:
     """The rows, the index and the lock that guards them."""
 
     cdef Rows _rows
-    cdef cython.pymutex _lock
-    cdef dict _index            # session id -> slot
+    cdef Index _index
     cdef dict _channels         # channel name -> column; names are only ever added
+    cdef PyObject *_names[MAX_CHANNELS]     # the keys of `_channels`, by column
     cdef object _clock
     cdef int64_t _ttl
     cdef Py_ssize_t _capacity
@@ -21,6 +21,7 @@ cdef class TableCore:
     def __dealloc__(self):
         cdef Py_ssize_t chunk, i
         cdef RowObjects *objects
+        index_close(&self._index)
         if self._rows.chunks is NULL:
             return
         for chunk in range(self._rows.nchunks):
@@ -58,15 +59,13 @@ cdef class TableCore:
     @cython.final
     cdef inline Py_ssize_t _locate(self, str key, SessionHandle handle, int64_t now) noexcept:
         """Return the slot of a live session, or of any row that a handle stands for, or -1."""
-        cdef PyObject *value
         cdef Py_ssize_t slot
         if handle is not None:
             return self._slot_of(handle)
-        value = PyDict_GetItemWithError(self._index, key)
-        if value is NULL:
+        if key is None:
             return -1
-        slot = PyLong_AsSsize_t(<object>value)
-        return slot if row_expires(&self._rows, slot)[0] > now else -1
+        slot = index_find(&self._index, &self._rows, key)
+        return slot if slot >= 0 and row_expires(&self._rows, slot)[0] > now else -1
 
     @cython.final
     cdef inline int _column(
@@ -74,8 +73,13 @@ cdef class TableCore:
     ) except -2:
         """Return the column of a channel, naming a new one only for a session that exists."""
         cdef PyObject *value
+        cdef int column
         if channel is None:
             return NO_CHANNEL
+        with cython.critical_section(self):
+            for column in range(self._rows.nchannels):      # most callers pass a literal
+                if self._names[column] is <PyObject *>channel:
+                    return column
         if PyUnicode_CheckExact(channel):
             value = PyDict_GetItemWithError(self._channels, channel)
             if value is not NULL:
@@ -84,7 +88,7 @@ cdef class TableCore:
 
     @cython.final
     cdef int _new_column(self, str name, str key, SessionHandle handle, int64_t now) except -2:
-        with self._lock:
+        with cython.critical_section(self):
             if self._locate(key, handle, now) < 0:
                 return NO_CHANNEL
         return self._register(name)
@@ -101,7 +105,7 @@ cdef class TableCore:
             nchunks = self._rows.nchunks
             array = np.full((max(1, nchunks), self._chunk_rows()), INT64_MIN, np.int64)
             block = array
-            with self._lock:
+            with cython.critical_section(self):
                 # Allocating may have collected garbage, and so run code that changed the table.
                 if self._rows.nchunks == nchunks and name not in self._channels:
                     number = self._rows.nchannels
@@ -109,6 +113,7 @@ cdef class TableCore:
                         for chunk in range(nchunks):
                             self._rows.chunks[chunk].channel[number] = &block[chunk, 0]
                         self._channels[name] = number
+                        self._names[number] = <PyObject *>name
                         Py_INCREF(array)
                         self._rows.channel_owner[number] = <PyObject *>array
                         self._rows.nchannels = number + 1
@@ -137,6 +142,7 @@ cdef class TableCore:
             np.zeros((size if self._rows.linked else 1, 2), np.int32),
         )
         expires, meta, channels, links = arrays
+        fresh.earliest = INT64_MAX
         fresh.expires = &expires[0]
         fresh.meta = <RowMeta *>&meta[0, 0]
         fresh.links = <Link *>&links[0, 0]
@@ -146,7 +152,7 @@ cdef class TableCore:
         if fresh.objects is NULL:
             raise MemoryError
         try:
-            with self._lock:
+            with cython.critical_section(self):
                 if (
                     self._rows.nchunks == nchunks
                     and self._rows.nchannels == nchannels
@@ -164,10 +170,10 @@ cdef class TableCore:
     # --- rows coming and going -------------------------------------------------------------------
 
     @cython.final
-    cdef int _remove(self, Py_ssize_t slot, Removed *removed) except -1:
+    cdef void _remove(self, Py_ssize_t slot, Removed *removed) noexcept:
         """Empty a row, under the lock; what it held goes to its handle or else to `removed`."""
         cdef RowObjects *objects = row_objects(&self._rows, slot)
-        PyDict_DelItem(self._index, <object>objects.session_id)
+        index_remove(&self._index, index_tag(&self._index, <str>objects.session_id), slot)
         if objects.handle is not NULL:
             (<SessionHandle>objects.handle)._take_over(self, slot)
         take_out(removed, &objects.session_id)
@@ -175,35 +181,50 @@ cdef class TableCore:
         take_out(removed, &objects.state)
         take_out(removed, &objects.memory_pool_id)
         vacate(&self._rows, slot)
-        return 0
 
     @cython.final
-    cdef int _reclaim(self, int64_t now, Removed *removed) except -1:
-        """Remove some expired rows, under the lock, if there are any; return how many."""
+    cdef int _remove_expired(
+        self, Py_ssize_t *slot, Py_ssize_t stop, int64_t now, Removed *removed
+    ) noexcept:
+        """Remove up to `BATCH` expired rows of [slot, stop), under the lock; return how many.
+
+        `slot` moves on to where the scan ended, at the end of its chunk at the latest.
+        """
         cdef Py_ssize_t found[BATCH]
         cdef int count = 0
         cdef int i
-        if now < self._rows.earliest:
-            return 0
-        scan_expired(&self._rows, 0, self._rows.high, now, found, BATCH, &count)
+        slot[0] = scan_expired(&self._rows, slot[0], stop, now, found, BATCH, &count)
         for i in range(count):
             self._remove(found[i], removed)
         self._expired += count
-        if count == 0:
-            self._rows.earliest = earliest_expiry(&self._rows)
+        return count
+
+    @cython.final
+    cdef int _reclaim(self, int64_t now) except -1:
+        """Remove some expired rows if there are any; return how many."""
+        cdef Removed removed
+        cdef Py_ssize_t slot = 0
+        cdef int count = 0
+        removed.count = 0
+        while count == 0 and slot < self._rows.high:
+            with cython.critical_section(self):
+                count = self._remove_expired(&slot, self._rows.high, now, &removed)
+            drop(&removed)
         return count
 
     @cython.final
     cdef Outcome _try_install(
-        self, SessionHandle handle, int64_t now, bint replace, Removed *removed
-    ) except *:
+        self, SessionHandle handle, int64_t now, bint replace, bint evict, Removed *removed
+    ) noexcept:
         """Give a detached handle a row, under the lock."""
-        cdef PyObject *value = PyDict_GetItemWithError(self._index, handle._session_id)
+        cdef uint32_t tag = index_tag(&self._index, handle._session_id)
         cdef Py_ssize_t slot
         if handle._slot >= 0:
             return Outcome.ATTACHED
-        if value is not NULL:
-            slot = PyLong_AsSsize_t(<object>value)
+        if not index_reserve(&self._index, tag):
+            return Outcome.NO_MEMORY
+        slot = index_find(&self._index, &self._rows, handle._session_id)
+        if slot >= 0:
             if row_expires(&self._rows, slot)[0] <= now:
                 self._expired += 1
             elif replace:
@@ -211,16 +232,15 @@ cdef class TableCore:
             else:
                 return Outcome.EXISTS
             self._remove(slot, removed)
-        elif self._rows.held >= self._capacity and self._reclaim(now, removed) == 0:
-            if not self._rows.linked:
-                self._refused += 1
+        elif self._rows.held >= self._capacity:
+            if not evict:
                 return Outcome.FULL
             self._remove(self._rows.oldest, removed)
             self._evicted += 1
         slot = vacant_slot(&self._rows)
         if slot < 0:
             return Outcome.NO_SLOT
-        PyDict_SetItem(self._index, handle._session_id, slot)
+        index_insert(&self._index, tag, slot)
         occupy(&self._rows, slot, handle._ttl)
         handle._hand_over(self, slot)
         self._created += 1
@@ -228,12 +248,13 @@ cdef class TableCore:
 
     @cython.final
     cdef Outcome _install(self, SessionHandle handle, int64_t now, bint replace) except *:
-        """Give a detached handle a row, adding a chunk when there is none to give."""
+        """Give a detached handle a row, making room for it where there is none."""
         cdef Removed removed
         cdef SessionTable former = handle._table    # not to be the last reference dropped below
         cdef Outcome outcome = Outcome.NO_SLOT
         cdef int columns[MAX_CHANNELS]
         cdef int64_t times[MAX_CHANNELS]
+        cdef bint evict = False
         cdef int count = 0
         cdef int i
         if handle._slot < 0 and (handle._activity or handle._ntimes > 0):
@@ -243,19 +264,30 @@ cdef class TableCore:
                 count += 1
         removed.count = 0
         while outcome == Outcome.NO_SLOT:
-            try:
-                with self._lock:
-                    outcome = self._try_install(handle, now, replace, &removed)
-                    if outcome == Outcome.INSTALLED:
-                        for i in range(count):
-                            set_channel(&self._rows, handle._slot, columns[i], times[i])
-            finally:
-                drop(&removed)
+            with cython.critical_section(self):
+                outcome = self._try_install(handle, now, replace, evict, &removed)
+                if outcome == Outcome.INSTALLED:
+                    for i in range(count):
+                        set_channel(&self._rows, handle._slot, columns[i], times[i])
+            drop(&removed)
+            if outcome == Outcome.NO_MEMORY:
+                raise MemoryError
             if outcome == Outcome.NO_SLOT:
                 self._grow()
-        if outcome == Outcome.FULL:
-            raise _arguments.table_full(self._capacity)
+            elif outcome == Outcome.FULL:
+                if self._reclaim(now) == 0:
+                    evict = self._may_evict()
+                outcome = Outcome.NO_SLOT
         return outcome
+
+    @cython.final
+    cdef bint _may_evict(self) except -1:
+        """Return true for a full table of live sessions that evicts; the other kind refuses."""
+        if not self._rows.linked:
+            with cython.critical_section(self):
+                self._refused += 1
+            raise _arguments.table_full(self._capacity)
+        return True
 
     @cython.final
     cdef SessionHandle _handle(self, str key, int64_t now, int column, bint peek):
@@ -265,17 +297,21 @@ cdef class TableCore:
         """
         cdef SessionHandle fresh = None
         cdef RowObjects *objects
+        cdef PyObject *held
         cdef Py_ssize_t slot
         while True:
-            with self._lock:
+            with cython.critical_section(self):
                 slot = self._locate(key, None, INT64_MIN if peek else now)
                 if slot < 0:
                     return None
                 if not peek:
                     touch_row(&self._rows, slot, now, column)
                 objects = row_objects(&self._rows, slot)
-                if objects.handle is not NULL:
-                    return <SessionHandle>objects.handle
+                held = live_reference(objects.handle)
+                if held is not NULL:
+                    found = <SessionHandle>held
+                    Py_XDECREF(held)    # `found` holds another
+                    return found
                 if fresh is not None:
                     fresh._session_id = <str>objects.session_id
                     fresh._bind(self, slot)
@@ -290,7 +326,7 @@ cdef class TableCore:
         cdef dict state = None
         cdef PyObject *held
         cdef Py_ssize_t slot
-        with self._lock:
+        with cython.critical_section(self):
             slot = self._locate(key, handle, now)
             if slot < 0:
                 return None
@@ -305,7 +341,7 @@ cdef class TableCore:
         cdef int64_t now = self._now()
         cdef int column = self._column(channel, key, handle, now)
         cdef Py_ssize_t slot
-        with self._lock:
+        with cython.critical_section(self):
             slot = self._locate(key, handle, now)
             if slot >= 0:
                 touch_row(&self._rows, slot, now, column)
@@ -323,7 +359,7 @@ cdef class TableCore:
         cdef RowObjects *objects
         cdef Py_ssize_t slot
         while True:
-            with self._lock:
+            with cython.critical_section(self):
                 slot = self._locate(key, handle, now)
                 if slot < 0:
                     return False
@@ -347,7 +383,7 @@ cdef class TableCore:
         cdef Py_ssize_t slot
         cdef bint live = False
         removed.count = 0
-        with self._lock:
+        with cython.critical_section(self):
             slot = self._locate(key, handle, INT64_MIN)
             if slot >= 0:
                 live = row_expires(&self._rows, slot)[0] > now
@@ -362,25 +398,17 @@ cdef class TableCore:
         self, Py_ssize_t slot, Py_ssize_t max_rows, int64_t budget, Py_ssize_t *total
     ) except -1:
         """Remove expired rows from `slot` on; return where to go on, or 0 at the end."""
-        cdef Py_ssize_t found[BATCH]
         cdef Removed removed
-        cdef Py_ssize_t stop
+        cdef Py_ssize_t last = slot + max_rows
         cdef int64_t now = self._now()
         cdef int64_t deadline = monotonic_ns() + budget
-        cdef int count, i
         removed.count = 0
         while slot < self._rows.high:
-            with self._lock:
-                stop = min(self._rows.high, slot + min(max_rows, <Py_ssize_t>CHUNK_ROWS))
-                count = 0
-                max_rows += slot
-                slot = scan_expired(&self._rows, slot, stop, now, found, BATCH, &count)
-                max_rows -= slot
-                for i in range(count):
-                    self._remove(found[i], &removed)
-                self._expired += count
+            with cython.critical_section(self):
+                total[0] += self._remove_expired(
+                    &slot, min(last, self._rows.high), now, &removed
+                )
             drop(&removed)
-            total[0] += count
-            if max_rows <= 0 or monotonic_ns() >= deadline:
+            if slot >= last or monotonic_ns() >= deadline:
                 break
         return slot if slot < self._rows.high else 0

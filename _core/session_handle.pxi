@@ -75,10 +75,13 @@ cdef class SessionHandle:
         )
 
     def __dealloc__(self):
+        cdef RowObjects *objects
         if self._table is not None:
-            with self._table._lock:
+            with cython.critical_section(self._table):
                 if self._table._slot_of(self) >= 0:
-                    row_objects(&self._table._rows, self._slot).handle = NULL
+                    objects = row_objects(&self._table._rows, self._slot)
+                    if objects.handle is <PyObject *>self:
+                        objects.handle = NULL
 
     # --- called by the table, under its lock ----------------------------------------------------
 
@@ -88,6 +91,7 @@ cdef class SessionHandle:
         self._generation = row_meta(&table._rows, slot).generation
         self._removed = False
         row_objects(&table._rows, slot).handle = <PyObject *>self
+        allow_live_reference(<PyObject *>self)
 
     cdef void _hand_over(self, TableCore table, Py_ssize_t slot) noexcept:
         """Move the session into a row."""
@@ -147,7 +151,7 @@ cdef class SessionHandle:
         cdef TableCore table = self._table
         if table is None:
             return self._time_cell(None, -1, field)[0]
-        with table._lock:
+        with cython.critical_section(table):
             return self._time_cell(table, table._slot_of(self), field)[0]
 
     cdef int _set_time(self, Field field, int64_t time) except -1:
@@ -156,7 +160,7 @@ cdef class SessionHandle:
         if table is None:
             self._time_cell(None, -1, field)[0] = time
             return 0
-        with table._lock:
+        with cython.critical_section(table):
             slot = table._slot_of(self)
             if slot >= 0 and field == Field.EXPIRES:
                 set_expires(&table._rows, slot, time)
@@ -174,7 +178,7 @@ cdef class SessionHandle:
         cdef PyObject *held
         cdef Py_ssize_t slot
         if table is not None:
-            with table._lock:
+            with cython.critical_section(table):
                 slot = table._slot_of(self)
                 if slot >= 0:
                     held = object_cell(row_objects(&table._rows, slot), field)[0]
@@ -186,7 +190,7 @@ cdef class SessionHandle:
         cdef Py_ssize_t slot
         cdef object replaced = None     # dropped on return, after unlocking
         if table is not None:
-            with table._lock:
+            with cython.critical_section(table):
                 slot = table._slot_of(self)
                 if slot >= 0:
                     replaced = put(object_cell(row_objects(&table._rows, slot), field), value)
@@ -243,7 +247,7 @@ cdef class SessionHandle:
         cdef TableCore table = self._table
         if table is None:
             return False
-        with table._lock:
+        with cython.critical_section(table):
             return table._slot_of(self) >= 0
 
     @property
@@ -306,7 +310,7 @@ cdef class SessionHandle:
         while True:
             table = self._table
             if table is not None:
-                with table._lock:
+                with cython.critical_section(table):
                     slot = table._slot_of(self)
                     if slot >= 0:
                         objects = row_objects(&table._rows, slot)
@@ -334,7 +338,7 @@ cdef class SessionHandle:
         cdef int count = 0
         cdef int i
         if table is not None:
-            with table._lock:
+            with cython.critical_section(table):
                 slot = table._slot_of(self)
                 if slot >= 0:
                     count = table._rows.nchannels
@@ -358,7 +362,7 @@ cdef class SessionHandle:
             value = _arguments.timestamp_ns(time, "time")
         if table is not None and self.attached and (time is not None or name in table._channels):
             column = table._register(name)
-            with table._lock:
+            with cython.critical_section(table):
                 slot = table._slot_of(self)
                 if slot >= 0:
                     set_channel(&table._rows, slot, column, value)
@@ -378,7 +382,7 @@ cdef class SessionHandle:
         cdef int64_t now = self._now()
         cdef Py_ssize_t slot
         if table is not None:
-            with table._lock:
+            with cython.critical_section(table):
                 slot = table._slot_of(self)
                 if slot >= 0:
                     return row_expires(&table._rows, slot)[0] <= now

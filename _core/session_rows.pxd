@@ -6,7 +6,8 @@ the table's lock. A slot is numbered through all chunks; a chunk, once added, st
 The expiry column is packed on its own because sweeps read nothing else. What one access reads and
 writes together (accessed, ttl, created, generation) shares a cache line, as do a row's objects.
 A free slot has the expiry INT64_MAX, so that scans pass over it without a test of their own, and
-keeps the next free slot in `accessed`.
+keeps the next free slot in `accessed`. Each chunk knows a time before which none of its rows
+expires; until then no scan need look at it.
 """
 from cpython.object cimport PyObject
 from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t
@@ -36,6 +37,7 @@ cdef struct Link:           # the row's neighbours in order of use; -1 at either
     int32_t older
 
 cdef struct Chunk:
+    int64_t earliest        # no row expires before this; may lie too early, never too late
     PyObject *owner         # keeps alive what the pointers point into, except `objects`
     int64_t *expires
     RowMeta *meta
@@ -57,7 +59,6 @@ cdef struct Rows:
     int64_t channel_rows[MAX_CHANNELS]
     int64_t ttl_seconds     # sum of the TTLs of the rows held, split so that it cannot overflow
     int64_t ttl_rest
-    int64_t earliest        # no row expires before this; may lie too early, never too late
 
 
 cdef inline RowMeta *row_meta(Rows *rows, Py_ssize_t slot) noexcept nogil:
@@ -81,9 +82,10 @@ cdef inline Link *row_link(Rows *rows, Py_ssize_t slot) noexcept nogil:
 
 
 cdef inline void set_expires(Rows *rows, Py_ssize_t slot, int64_t expires) noexcept nogil:
-    row_expires(rows, slot)[0] = expires
-    if expires < rows.earliest:
-        rows.earliest = expires
+    cdef Chunk *chunk = &rows.chunks[slot >> CHUNK_BITS]
+    chunk.expires[slot & CHUNK_MASK] = expires
+    if expires < chunk.earliest:
+        chunk.earliest = expires
 
 
 cdef inline void set_channel(
@@ -172,37 +174,35 @@ cdef inline void vacate(Rows *rows, Py_ssize_t slot) noexcept nogil:
     rows.free_head = slot
 
 
-cdef inline bint any_expired(const int64_t *expires, int64_t now) noexcept nogil:
-    """Return whether any of eight rows has expired, in one test instead of eight."""
-    return (
-        (expires[0] <= now) | (expires[1] <= now) | (expires[2] <= now) | (expires[3] <= now)
-        | (expires[4] <= now) | (expires[5] <= now) | (expires[6] <= now) | (expires[7] <= now)
-    )
-
-
 cdef inline Py_ssize_t scan_expired(
     Rows *rows, Py_ssize_t start, Py_ssize_t stop, int64_t now,
     Py_ssize_t *found, int limit, int *count,
 ) noexcept nogil:
-    """Collect up to `limit` expired slots of [start, stop); return where the scan stopped."""
-    cdef Py_ssize_t slot = start
-    cdef Py_ssize_t first, last
-    cdef int64_t *expires
-    while slot < stop:
-        first = slot & ~<Py_ssize_t>CHUNK_MASK
-        last = min(stop, first + CHUNK_ROWS)
-        expires = rows.chunks[slot >> CHUNK_BITS].expires
-        while slot < last:
-            if slot + 8 <= last and not any_expired(expires + (slot - first), now):
-                slot += 8
-                continue
-            if expires[slot - first] <= now:
-                if count[0] == limit:
-                    return slot
-                found[count[0]] = slot
-                count[0] += 1
-            slot += 1
-    return slot
+    """Collect up to `limit` expired slots of [start, stop), which the caller removes at once.
+
+    Returns where the scan ended: at the end of the chunk that `start` is in, at the latest.
+    """
+    cdef Chunk *chunk = &rows.chunks[start >> CHUNK_BITS]
+    cdef Py_ssize_t first = start & ~<Py_ssize_t>CHUNK_MASK
+    cdef Py_ssize_t end = min(rows.high, first + CHUNK_ROWS)
+    cdef Py_ssize_t last = min(stop, end)
+    cdef Py_ssize_t slot
+    cdef int64_t earliest = INT64_MAX
+    cdef int64_t expires
+    if chunk.earliest > now:
+        return last
+    for slot in range(start, last):
+        expires = chunk.expires[slot - first]
+        if expires <= now:
+            if count[0] == limit:
+                return slot
+            found[count[0]] = slot
+            count[0] += 1
+        elif expires < earliest:
+            earliest = expires
+    if start == first and last == end:
+        chunk.earliest = earliest
+    return last
 
 
 cdef inline Py_ssize_t used_rows(Rows *rows, Py_ssize_t chunk) noexcept nogil:
@@ -210,33 +210,18 @@ cdef inline Py_ssize_t used_rows(Rows *rows, Py_ssize_t chunk) noexcept nogil:
     return min(<Py_ssize_t>CHUNK_ROWS, max(<Py_ssize_t>0, rows.high - (chunk << CHUNK_BITS)))
 
 
-cdef inline int64_t earliest_expiry(Rows *rows) noexcept nogil:
-    """Return the earliest expiry of all rows, INT64_MAX when there is none."""
-    cdef int64_t earliest = INT64_MAX
-    cdef Py_ssize_t chunk, i
-    cdef int64_t *expires
-    for chunk in range(rows.nchunks):
-        expires = rows.chunks[chunk].expires
-        for i in range(used_rows(rows, chunk)):
-            earliest = min(earliest, expires[i])
-    return earliest
-
-
 cdef inline Py_ssize_t count_expired(
     Rows *rows, Py_ssize_t chunk, int64_t now, int64_t *ttl_seconds, int64_t *ttl_rest
 ) noexcept nogil:
     """Count a chunk's expired rows and add up their TTLs."""
     cdef Chunk *block = &rows.chunks[chunk]
-    cdef Py_ssize_t used = used_rows(rows, chunk)
     cdef Py_ssize_t expired = 0
-    cdef Py_ssize_t i = 0
-    while i < used:
-        if i + 8 <= used and not any_expired(block.expires + i, now):
-            i += 8
-            continue
+    cdef Py_ssize_t i
+    if block.earliest > now:
+        return 0
+    for i in range(used_rows(rows, chunk)):
         if block.expires[i] <= now:
             expired += 1
             ttl_seconds[0] += block.meta[i].ttl // 1_000_000_000
             ttl_rest[0] += block.meta[i].ttl % 1_000_000_000
-        i += 1
     return expired

@@ -6,32 +6,40 @@ garbage collector never walks the rows; a state that refers back to its own tabl
 until the session is removed. It persists nothing and starts no thread: sweeping is the caller's
 business.
 
-Locking. One lock guards the rows and the index. Under it there is no allocation that the garbage
-collector tracks and nothing that could run Python code: ids and channel names are exact str, and
-objects that leave a row are handed out and dropped after unlocking. No critical section releases
-the GIL either, which is why a fork cannot inherit the lock in the locked state. The contents of one
-state dict are guarded by the GIL, which neither a copy nor a merge gives up between its items.
+Locking. The table's own critical sections guard the rows and the index: its lock where the
+interpreter has no GIL, and nothing at all where it has one, since no section gives the GIL up.
+Within them there is no allocation that the garbage collector tracks and nothing that could run
+Python code: ids and channel names are exact str, and objects that leave a row are handed out and
+dropped after the section. "Under the lock" below means within such a section. The contents of one
+state dict are guarded by the dict's own section.
 """
 cimport cython
 from cpython.dict cimport (
-    PyDict_CheckExact, PyDict_Copy, PyDict_DelItem, PyDict_GetItemWithError, PyDict_Next,
-    PyDict_SetItem,
+    PyDict_CheckExact, PyDict_Copy, PyDict_GetItemWithError, PyDict_Next, PyDict_SetItem,
 )
-from cpython.long cimport PyLong_AsLong, PyLong_AsSsize_t
+from cpython.long cimport PyLong_AsLong
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF, Py_XINCREF
-from cpython.unicode cimport (
-    PyUnicode_1BYTE_KIND, PyUnicode_CheckExact, PyUnicode_FromKindAndData, PyUnicode_GET_LENGTH,
-)
-from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t
+from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_GET_LENGTH
+from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from clock cimport monotonic_ns
+from id_index cimport (
+    Index, index_close, index_find, index_insert, index_open, index_remove, index_reserve,
+    index_tag,
+)
+from live_reference cimport allow_live_reference, live_reference
 from session_rows cimport (
     CHUNK_BITS, CHUNK_ROWS, MAX_CHANNELS, META_COLUMNS, Chunk, Link, RowMeta, RowObjects, Rows,
-    count_expired, earliest_expiry, occupy, row_channel, row_expires, row_meta, row_objects,
-    scan_expired, set_channel, set_expires, touch_row, used_rows, vacant_slot, vacate,
+    count_expired, occupy, row_channel, row_expires, row_meta, row_objects, scan_expired,
+    set_channel, set_expires, touch_row, used_rows, vacant_slot, vacate,
 )
+
+cdef extern from "Python.h":
+    str PyUnicode_New(Py_ssize_t size, Py_UCS4 largest)
+    void *PyUnicode_DATA(object)
 
 import os
 from time import sleep
@@ -87,9 +95,9 @@ cdef class SessionTable(TableCore):
         if self._rows.chunks is NULL:
             raise MemoryError
         self._rows.free_head = self._rows.newest = self._rows.oldest = -1
-        self._rows.earliest = INT64_MAX
         self._channels = {}
-        self._index = {}
+        if not index_open(&self._index, random_word()):
+            raise MemoryError
 
     @property
     def ttl(self):
@@ -237,7 +245,7 @@ cdef class SessionTable(TableCore):
         """Return whether there is a live session of this id; it is not touched."""
         cdef int64_t now = self._now()
         cdef str key = lookup_key(session_id)
-        with self._lock:
+        with cython.critical_section(self):
             return self._locate(key, None, now) >= 0
 
     def __len__(self):
@@ -245,8 +253,28 @@ cdef class SessionTable(TableCore):
         return self._rows.held
 
     def ids(self):
-        """Return the ids of all rows held, expired ones included, as a new list."""
-        return list(self._index)
+        """Return the ids of all rows held, expired ones included, as a new list.
+
+        Their order is arbitrary. A session that comes or goes meanwhile may be in it or not.
+        """
+        cdef Removed held
+        cdef Py_ssize_t slot = 0
+        cdef int i
+        cdef list ids = []
+        held.count = 0
+        while slot < self._rows.high:
+            with cython.critical_section(self):
+                while slot < self._rows.high and held.count < BATCH:
+                    held.items[held.count] = row_objects(&self._rows, slot).session_id
+                    Py_XINCREF(held.items[held.count])
+                    held.count += held.items[held.count] is not NULL
+                    slot += 1
+            try:
+                for i in range(held.count):
+                    ids.append(<object>held.items[i])
+            finally:
+                drop(&held)
+        return ids
 
     def __iter__(self):
         """Iterate over a snapshot of the ids."""
@@ -259,7 +287,7 @@ cdef class SessionTable(TableCore):
         cdef Py_ssize_t total = 0
         removed.count = 0
         while slot < self._rows.high:
-            with self._lock:
+            with cython.critical_section(self):
                 while slot < self._rows.high and removed.count <= 4 * (BATCH - 1):
                     if row_objects(&self._rows, slot).session_id is not NULL:
                         self._remove(slot, &removed)
@@ -331,12 +359,12 @@ cdef class SessionTable(TableCore):
         cdef Py_ssize_t chunk = 0
         cdef Py_ssize_t held
         while chunk < self._rows.nchunks:
-            with self._lock:
+            with cython.critical_section(self):
                 expired += count_expired(&self._rows, chunk, now, &seconds, &rest)
             chunk += 1
             if chunk % 64 == 0:
                 sleep(0)
-        with self._lock:
+        with cython.critical_section(self):
             held = self._rows.held
             seconds = self._rows.ttl_seconds - seconds
             rest = self._rows.ttl_rest - rest

@@ -12,45 +12,65 @@ cdef enum Field:
     CREATED, ACCESSED, EXPIRES, TTL, USER_ID, STATE, MEMORY_POOL_ID
 
 cdef enum Outcome:
-    INSTALLED, EXISTS, ATTACHED, FULL, NO_SLOT
+    INSTALLED, EXISTS, ATTACHED, FULL, NO_SLOT, NO_MEMORY
 
 cdef struct Removed:            # references taken from rows, to be dropped after unlocking
     int count
     PyObject *items[4 * BATCH]
 
-cdef bytes _entropy = b""
-cdef Py_ssize_t _entropy_used = 0
+
+@cython.final
+@cython.no_gc
+cdef class EntropyPool:
+    """Random bytes of the operating system, fetched a block at a time."""
+
+    cdef unsigned char _block[ENTROPY_BYTES]
+    cdef Py_ssize_t _left       # at the block's beginning
+
+    cdef int draw(self, void *target, Py_ssize_t size) except -1:
+        """Fill `target` with bytes that nobody else has drawn."""
+        cdef bytes fresh = None
+        while True:
+            with cython.critical_section(self):
+                if self._left < size and fresh is not None:
+                    memcpy(self._block, <const char *>fresh, ENTROPY_BYTES)
+                    self._left = ENTROPY_BYTES
+                if self._left >= size:
+                    self._left -= size
+                    memcpy(target, self._block + self._left, size)
+                    return 0
+            fresh = os.urandom(ENTROPY_BYTES)
+
+    def discard(self):
+        """Forget what is left: parent and child of a fork must not draw the same bytes."""
+        self._left = 0
 
 
-def _discard_entropy():
-    """Forget buffered random bytes: parent and child of a fork must not draw the same ids."""
-    global _entropy, _entropy_used
-    _entropy = b""
-    _entropy_used = 0
-
+cdef EntropyPool _entropy = EntropyPool()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_discard_entropy)
+    os.register_at_fork(after_in_child=_entropy.discard)
 
 
 cdef str random_id():
     """Return 128 random bits as 32 hexadecimal digits."""
-    global _entropy, _entropy_used
     cdef const unsigned char *digits = b"0123456789abcdef"
-    cdef unsigned char text[2 * ID_BYTES]
-    cdef const unsigned char *block
+    cdef unsigned char block[ID_BYTES]
+    cdef str text = PyUnicode_New(2 * ID_BYTES, 127)
+    cdef unsigned char *letters = <unsigned char *>PyUnicode_DATA(text)
     cdef int i
-    # The GIL is held from this test to the last byte read, so no id is drawn twice.
-    while _entropy_used + ID_BYTES > len(_entropy):
-        _entropy = os.urandom(ENTROPY_BYTES)
-        _entropy_used = 0
-    block = _entropy
-    block += _entropy_used
-    _entropy_used += ID_BYTES
+    _entropy.draw(block, ID_BYTES)
     for i in range(ID_BYTES):
-        text[2 * i] = digits[block[i] >> 4]
-        text[2 * i + 1] = digits[block[i] & 15]
-    return PyUnicode_FromKindAndData(PyUnicode_1BYTE_KIND, text, 2 * ID_BYTES)
+        letters[2 * i] = digits[block[i] >> 4]
+        letters[2 * i + 1] = digits[block[i] & 15]
+    return text
+
+
+cdef uint64_t random_word() except? 0:
+    """Return 64 random bits."""
+    cdef uint64_t word
+    _entropy.draw(&word, sizeof(word))
+    return word
 
 
 cdef inline str lookup_key(object session_id):
@@ -65,11 +85,12 @@ cdef dict checked_items(object items, str name):
     cdef Py_ssize_t position = 0
     cdef PyObject *key
     if PyDict_CheckExact(items):
-        while PyDict_Next(items, &position, &key, NULL):
-            if not PyUnicode_CheckExact(<object>key):
-                break
-        else:
-            return <dict>items
+        with cython.critical_section(items):
+            while PyDict_Next(items, &position, &key, NULL):
+                if not PyUnicode_CheckExact(<object>key):
+                    break
+            else:
+                return <dict>items
     return _arguments.state_dict(items, name)
 
 
@@ -93,14 +114,15 @@ cdef int merge(dict state, dict updates) except -1:
         if replaced is NULL:
             raise MemoryError
     try:
-        while count < size and PyDict_Next(updates, &position, &key, &value):
-            name = <object>key
-            item = <object>value
-            previous = PyDict_GetItemWithError(state, name)
-            Py_XINCREF(previous)
-            replaced[count] = previous
-            count += 1
-            PyDict_SetItem(state, name, item)
+        with cython.critical_section(state, updates):
+            while count < size and PyDict_Next(updates, &position, &key, &value):
+                name = <object>key
+                item = <object>value
+                previous = PyDict_GetItemWithError(state, name)
+                Py_XINCREF(previous)
+                replaced[count] = previous
+                count += 1
+                PyDict_SetItem(state, name, item)
     finally:
         for position in range(count):
             Py_XDECREF(replaced[position])

@@ -255,7 +255,10 @@ class SessionTable(TableCore):
         return len(self._rows)
 
     def ids(self) -> list[str]:
-        """Return the ids of all rows held, expired ones included, as a new list."""
+        """Return the ids of all rows held, expired ones included, as a new list.
+
+        Their order is arbitrary. A session that comes or goes meanwhile may be in it or not.
+        """
         return list(self._rows)
 
     def __iter__(self) -> Iterator[str]:
