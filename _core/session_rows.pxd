@@ -174,6 +174,13 @@ cdef inline void vacate(Rows *rows, Py_ssize_t slot) noexcept nogil:
     rows.free_head = slot
 
 
+cdef inline int64_t least_of_eight(const int64_t *values) noexcept nogil:
+    """Return the least of eight by a tree: one after the other would take three times as long."""
+    cdef int64_t left = min(min(values[0], values[1]), min(values[2], values[3]))
+    cdef int64_t right = min(min(values[4], values[5]), min(values[6], values[7]))
+    return min(left, right)
+
+
 cdef inline Py_ssize_t scan_expired(
     Rows *rows, Py_ssize_t start, Py_ssize_t stop, int64_t now,
     Py_ssize_t *found, int limit, int *count,
@@ -186,20 +193,26 @@ cdef inline Py_ssize_t scan_expired(
     cdef Py_ssize_t first = start & ~<Py_ssize_t>CHUNK_MASK
     cdef Py_ssize_t end = min(rows.high, first + CHUNK_ROWS)
     cdef Py_ssize_t last = min(stop, end)
-    cdef Py_ssize_t slot
+    cdef Py_ssize_t slot = start
     cdef int64_t earliest = INT64_MAX
-    cdef int64_t expires
+    cdef int64_t least
     if chunk.earliest > now:
         return last
-    for slot in range(start, last):
-        expires = chunk.expires[slot - first]
-        if expires <= now:
-            if count[0] == limit:
-                return slot
+    while slot < last:
+        if slot + 8 <= last:
+            least = least_of_eight(chunk.expires + (slot - first))
+            if least > now:
+                earliest = min(earliest, least)
+                slot += 8
+                continue
+        if chunk.expires[slot - first] > now:
+            earliest = min(earliest, chunk.expires[slot - first])
+        elif count[0] == limit:
+            return slot
+        else:
             found[count[0]] = slot
             count[0] += 1
-        elif expires < earliest:
-            earliest = expires
+        slot += 1
     if start == first and last == end:
         chunk.earliest = earliest
     return last
