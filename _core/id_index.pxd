@@ -83,6 +83,11 @@ cdef inline Bucket **index_entry(const Index *index, uint32_t tag) noexcept nogi
     return &index.directory[tag >> 1 >> (TAG_BITS - 1 - index.depth)]
 
 
+cdef inline const Cell *index_home(const Index *index, uint32_t tag) noexcept nogil:
+    """Return the cell that the search for a tag begins at."""
+    return &index_entry(index, tag)[0].cells[tag & CELL_MASK]
+
+
 cdef inline bint same_id(PyObject *held, str wanted) noexcept:
     if held == <PyObject *>wanted:
         return True

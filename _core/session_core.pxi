@@ -173,7 +173,12 @@ cdef class TableCore:
     cdef void _remove(self, Py_ssize_t slot, Removed *removed) noexcept:
         """Empty a row, under the lock; what it held goes to its handle or else to `removed`."""
         cdef RowObjects *objects = row_objects(&self._rows, slot)
-        index_remove(&self._index, index_tag(&self._index, <str>objects.session_id), slot)
+        self._remove_tagged(slot, index_tag(&self._index, <str>objects.session_id), removed)
+
+    @cython.final
+    cdef void _remove_tagged(self, Py_ssize_t slot, uint32_t tag, Removed *removed) noexcept:
+        cdef RowObjects *objects = row_objects(&self._rows, slot)
+        index_remove(&self._index, tag, slot)
         if objects.handle is not NULL:
             (<SessionHandle>objects.handle)._take_over(self, slot)
         take_out(removed, &objects.session_id)
@@ -191,11 +196,18 @@ cdef class TableCore:
         `slot` moves on to where the scan ended, at the end of its chunk at the latest.
         """
         cdef Py_ssize_t found[BATCH]
+        cdef uint32_t tags[BATCH]
         cdef int count = 0
         cdef int i
         slot[0] = scan_expired(&self._rows, slot[0], stop, now, found, BATCH, &count)
+        # One after the other, each removal would wait for its id and then for its cell.
         for i in range(count):
-            self._remove(found[i], removed)
+            prefetch(row_objects(&self._rows, found[i]).session_id)
+        for i in range(count):
+            tags[i] = index_tag(&self._index, <str>row_objects(&self._rows, found[i]).session_id)
+            prefetch(index_home(&self._index, tags[i]))
+        for i in range(count):
+            self._remove_tagged(found[i], tags[i], removed)
         self._expired += count
         return count
 
@@ -401,7 +413,10 @@ cdef class TableCore:
         cdef Removed removed
         cdef Py_ssize_t last = slot + max_rows
         cdef int64_t now = self._now()
-        cdef int64_t deadline = monotonic_ns() + budget
+        cdef int64_t begun = monotonic_ns()
+        cdef int64_t deadline = begun + budget
+        cdef int64_t longest = 0
+        cdef int64_t ended
         removed.count = 0
         while slot < self._rows.high:
             with cython.critical_section(self):
@@ -409,6 +424,9 @@ cdef class TableCore:
                     &slot, min(last, self._rows.high), now, &removed
                 )
             drop(&removed)
-            if slot >= last or monotonic_ns() >= deadline:
+            ended = monotonic_ns()
+            longest = max(longest, ended - begun)
+            begun = ended
+            if slot >= last or ended + longest >= deadline:
                 break
         return slot if slot < self._rows.high else 0

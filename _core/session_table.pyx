@@ -27,10 +27,11 @@ from libc.string cimport memcpy
 
 from clock cimport monotonic_ns
 from id_index cimport (
-    Index, index_close, index_find, index_insert, index_open, index_remove, index_reserve,
-    index_tag,
+    Index, index_close, index_find, index_home, index_insert, index_open, index_remove,
+    index_reserve, index_tag,
 )
 from live_reference cimport allow_live_reference, live_reference
+from prefetch cimport prefetch
 from session_rows cimport (
     CHUNK_BITS, CHUNK_ROWS, MAX_CHANNELS, META_COLUMNS, Chunk, Link, RowMeta, RowObjects, Rows,
     count_expired, occupy, row_channel, row_expires, row_meta, row_objects, scan_expired,
@@ -297,7 +298,7 @@ cdef class SessionTable(TableCore):
             drop(&removed)
         return total
 
-    def sweep(self, max_rows=65_536, budget=0.001):
+    def sweep(self, max_rows=65_536, budget=0.0005):
         """Remove expired sessions in one slice of a pass that later calls continue.
 
         Parameters
@@ -305,7 +306,8 @@ cdef class SessionTable(TableCore):
         max_rows : int
             The most rows to look at.
         budget : float
-            Seconds after which to stop; at least one batch of rows is always looked at.
+            Seconds that it shall not exceed: it stops when another batch of rows, as long as the
+            longest so far, would; one batch is always looked at.
 
         Returns
         -------
@@ -327,7 +329,7 @@ cdef class SessionTable(TableCore):
     def sweep_all(self):
         """Remove the sessions expired by now in one whole pass; return how many this call removed.
 
-        Other threads run between its slices, each of which takes about a millisecond at most.
+        Other threads run between its slices, each of which takes about half a millisecond.
         """
         cdef Py_ssize_t total = 0
         cdef Py_ssize_t slot = self._sweep(0, self._capacity, SLICE_NS, &total)

@@ -2,11 +2,12 @@
 
 cdef enum:
     BATCH = 256                 # rows removed in one critical section
-    SLICE_NS = 1_000_000        # how long a whole pass works before it lets other threads run
+    SLICE_NS = 500_000          # how long a whole pass works before it lets other threads run
     ENTROPY_BYTES = 4096
     ID_BYTES = 16
     MAX_ID_LENGTH = 256
     NO_CHANNEL = -1
+    AHEAD = 8                   # how far ahead of their destruction objects are fetched
 
 cdef enum Field:
     CREATED, ACCESSED, EXPIRES, TTL, USER_ID, STATE, MEMORY_POOL_ID
@@ -134,6 +135,8 @@ cdef int merge(dict state, dict updates) except -1:
 cdef inline void drop(Removed *removed):
     cdef int i
     for i in range(removed.count):
+        if i + AHEAD < removed.count:
+            prefetch(removed.items[i + AHEAD])
         Py_XDECREF(removed.items[i])
     removed.count = 0
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SessionHandle", "SessionTable"]
 
-_SLICE_NS: Final = 1_000_000
+_SLICE_NS: Final = 500_000
 """How long a whole pass works before it lets other threads run."""
 
 
@@ -271,7 +271,7 @@ class SessionTable(TableCore):
             gone = self._remove(list(self._rows.values()), "deleted")
         return len(gone)
 
-    def sweep(self, max_rows: int = 65_536, budget: float = 0.001) -> tuple[int, bool]:
+    def sweep(self, max_rows: int = 65_536, budget: float = 0.0005) -> tuple[int, bool]:
         """Remove expired sessions in one slice of a pass that later calls continue.
 
         Parameters
@@ -279,7 +279,8 @@ class SessionTable(TableCore):
         max_rows : int
             The most rows to look at.
         budget : float
-            Seconds after which to stop; at least one batch of rows is always looked at.
+            Seconds that it shall not exceed: it stops when another batch of rows, as long as the
+            longest so far, would; one batch is always looked at.
 
         Returns
         -------
@@ -301,7 +302,7 @@ class SessionTable(TableCore):
     def sweep_all(self) -> int:
         """Remove the sessions expired by now in one whole pass; return how many this call removed.
 
-        Other threads run between its slices, each of which takes about a millisecond at most.
+        Other threads run between its slices, each of which takes about half a millisecond.
         """
         ids = iter(self.ids())
         total = self._sweep(ids, self._capacity, _SLICE_NS)

@@ -207,7 +207,7 @@ class NexusSessionManager:
     def cleanup_expired_sessions(self) -> int:
         """Remove all sessions that have expired by now; return how many there were.
 
-        Works in slices of about a millisecond, between which other threads run.
+        Works in slices of about half a millisecond, between which other threads run.
         """
         return self._sweeper.run()
 
