@@ -228,13 +228,25 @@ cdef inline Py_ssize_t count_expired(
 ) noexcept nogil:
     """Count a chunk's expired rows and add up their TTLs."""
     cdef Chunk *block = &rows.chunks[chunk]
+    cdef Py_ssize_t used = used_rows(rows, chunk)
     cdef Py_ssize_t expired = 0
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i = 0
+    cdef int64_t earliest = INT64_MAX
+    cdef int64_t least
     if block.earliest > now:
         return 0
-    for i in range(used_rows(rows, chunk)):
+    while i < used:
+        if i + 8 <= used:
+            least = least_of_eight(block.expires + i)
+            if least > now:
+                earliest = min(earliest, least)
+                i += 8
+                continue
         if block.expires[i] <= now:
             expired += 1
             ttl_seconds[0] += block.meta[i].ttl // 1_000_000_000
             ttl_rest[0] += block.meta[i].ttl % 1_000_000_000
+        earliest = min(earliest, block.expires[i])
+        i += 1
+    block.earliest = earliest
     return expired
