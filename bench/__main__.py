@@ -1,12 +1,82 @@
-"""``python -m bench SUITE``: run a suite of benchmarks and print its table."""
+"""``python -m bench SUITE``: run a suite of benchmarks and print its tables."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.report import Section
 
 ROOT = Path(__file__).resolve().parent.parent
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None, program: str = "python -m bench") -> int:
+    """Run the suite that the command line names, and return the exit code.
+
+    A missed target is reported in words; only a wrong answer, or a missing dependency, fails the
+    run.
+    """
+    parser = parse(program)
+    options = parser.parse_args(arguments)
+    if options.suite is None:
+        parser.print_help()
+        return 0
+    # Linear algebra is not measured, and idle threads of its library would be.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    prefer_installed_package()
+    from bench import progress
+
+    try:
+        return measure(options)
+    except KeyboardInterrupt:
+        progress.clear()
+        sys.stderr.write("interrupted\n")
+        return EXIT_INTERRUPTED
+    except ImportError as error:
+        # What a missing extra says is the whole story; any other import error is a fault.
+        if "pip install 'kaizen-nexus[" not in str(error):
+            raise
+        progress.clear()
+        sys.stderr.write(f"Error: {error}\n")
+        return EXIT_FAILED
+
+
+def parse(program: str) -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(prog=program, description="Measure kaizen-nexus.")
+    suites = parser.add_subparsers(dest="suite", title="suites", metavar="SUITE")
+    core = suites.add_parser(
+        "core",
+        help="the core against its twin, the original and other libraries",
+        description="The core against its pure-Python twin, the original and other libraries, "
+        "as far as they are installed.",
+    )
+    guide = suites.add_parser(
+        "guide",
+        help="the performance guide's tables",
+        description="The performance guide's tables, measured on a running app.",
+    )
+    wheel = suites.add_parser(
+        "wheel",
+        help="how expired sessions are found: a scan against timing wheels",
+        description="The structures that could find expired sessions, from a checkout: they are "
+        "compiled when they are first measured.",
+    )
+    for suite in (core, guide, wheel):
+        suite.add_argument(
+            "--quick", action="store_true", help="smaller and shorter, for a first impression"
+        )
+        suite.add_argument("--json", type=Path, metavar="FILE", help="also write all figures")
+        suite.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables")
+    core.add_argument("--plots", type=Path, metavar="DIR", help="also draw SVG files")
+    return parser
 
 
 def prefer_installed_package() -> None:
@@ -16,30 +86,78 @@ def prefer_installed_package() -> None:
     """
     if any((ROOT / "kaizen_nexus" / "_core").glob("session_table.*.so")):
         return
+    # The harness stays importable: its own package has been imported already.
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
 
 
-def main() -> int:
-    """Run the suite that the command line names.
-
-    A missed target is reported in words; only a wrong answer fails the run.
-    """
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("suite", choices=["guide"], help="guide: the performance guide's tables")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, for a first impression")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
-    options = parser.parse_args()
-    prefer_installed_package()
-
-    from bench import guide
+def measure(options: argparse.Namespace) -> int:
+    """Run a suite, print and write what it gives."""
+    from bench import environment, progress
+    from bench.core.contenders import WrongAnswerError
     from bench.report import as_markdown, write_json
 
-    rows = guide.run(rounds=5 if options.quick else 25, progress=sys.stderr.isatty())
-    title = "The performance guide's figures"
-    sys.stdout.write(as_markdown(title, rows) + "\n")
+    suites = {"core": core, "guide": guide, "wheel": wheel}
+    try:
+        sections, packages = suites[options.suite](options)
+    except WrongAnswerError as error:
+        progress.clear()
+        sys.stderr.write(f"Error: nothing is timed that is wrong: {error}\n")
+        return EXIT_FAILED
+    progress.clear()
+    described = environment.describe(packages)
+    text = as_markdown(sections, described) + "\n"
+    sys.stdout.write(text)
+    if options.markdown is not None:
+        options.markdown.write_text(text, encoding="utf-8")
     if options.json is not None:
-        write_json(options.json, title, rows)
+        write_json(options.json, options.suite, sections, described)
     return 0
+
+
+def core(options: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:
+    """Run the suite ``core``."""
+    from bench import environment, progress
+    from bench.core import scale, suite
+
+    if options.plots is not None:
+        check_matplotlib()
+    sections = list(suite.run(scale.QUICK if options.quick else scale.FULL, progress.reporter()))
+    if options.plots is not None:
+        from bench.core import plots
+
+        plots.write(sections, options.plots)
+    return sections, environment.CORE
+
+
+def wheel(options: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:
+    """Run the suite ``wheel``."""
+    from bench import progress, wheel
+    from bench.core import scale
+
+    if not wheel.SOURCES.exists():
+        raise SystemExit("Error: the suite 'wheel' compiles sources that only a checkout has")
+    chosen = scale.QUICK if options.quick else scale.FULL
+    return [wheel.measure(chosen, progress.reporter())], wheel.PACKAGES
+
+
+def check_matplotlib() -> None:
+    """Raise before anything is measured, rather than when it is to be drawn."""
+    from kaizen_nexus._extras import missing_extra
+
+    try:
+        import matplotlib  # noqa: F401 - only whether it is there
+    except ModuleNotFoundError as error:
+        missing_extra("--plots", "bench", error)
+
+
+def guide(options: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:
+    """Run the suite ``guide``, which serves an app and so needs the extra ``serve``."""
+    from bench import environment, progress
+    from bench.guide import run
+    from bench.report import Section
+
+    rows = run(rounds=5 if options.quick else 25, say=progress.reporter())
+    return [Section("The performance guide's figures", rows)], environment.GUIDE
 
 
 if __name__ == "__main__":

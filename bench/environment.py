@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["describe"]
+__all__ = ["CORE", "GUIDE", "describe"]
 
-PACKAGES = ("kaizen-nexus", "numpy", "starlette", "uvicorn", "msgspec", "mcp", "click")
+GUIDE = ("numpy", "starlette", "uvicorn", "msgspec", "mcp", "click")
+"""The packages that the guide's figures depend on."""
+CORE = (
+    "numpy",
+    "kailash-kaizen",
+    "kailash-nexus",
+    "cachebox",
+    "cachetools",
+    "theine",
+    "prometheus_client",
+    "hdrhistogram",
+    "ddsketch",
+    "crick",
+    "opentelemetry-sdk",
+    "orjson",
+    "joblib",
+    "dask",
+)
+"""The packages of the contenders in the suite ``core``."""
 
 
-def describe() -> dict[str, str]:
+def describe(packages: Sequence[str]) -> dict[str, str]:
     """Return the machine, the interpreter and the versions that matter."""
     import kaizen_nexus
 
@@ -20,7 +39,8 @@ def describe() -> dict[str, str]:
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "core": kaizen_nexus.IMPLEMENTATION,
-        **{package: _version(package) for package in PACKAGES},
+        "kaizen-nexus": kaizen_nexus.__version__,
+        **{package: _version(package) for package in packages},
     }
 
 

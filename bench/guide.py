@@ -81,15 +81,15 @@ def smallest(query: str) -> str:
     return query
 
 
-def run(rounds: int, progress: bool) -> list[Row]:
+def run(rounds: int, say: Callable[[str], None]) -> list[Row]:
     """Measure everything.
 
     Parameters
     ----------
     rounds
         How often each figure is measured; medians are reported.
-    progress
-        Whether to say on standard error what is being measured.
+    say
+        Reports what is being measured.
     """
     rows: list[Row] = []
     for title, measure in (
@@ -99,12 +99,8 @@ def run(rounds: int, progress: bool) -> list[Row]:
         ("concurrency", concurrency),
         ("memory", memory),
     ):
-        if progress:
-            sys.stderr.write(f"\r\x1b[Kmeasuring {title} ...")
-            sys.stderr.flush()
+        say(title)
         rows += measure(rounds)
-    if progress:
-        sys.stderr.write("\r\x1b[K")
     return rows
 
 

@@ -22,7 +22,8 @@ def main(wheel: str, sdist: str) -> int:
         assert any(name.endswith(f"_core/{module}.pyx") for name in sources), module
     for needed in ("kaizen_nexus/py.typed", "kaizen_nexus/channels/api/docs.html"):
         assert needed in packed, needed
-    assert any(name.endswith("share/kaizen-nexus/examples/docs_assistant.py") for name in packed)
+    for shipped in ("examples/docs_assistant.py", "bench/__main__.py", "bench/core/suite.py"):
+        assert any(name.endswith(f"share/kaizen-nexus/{shipped}") for name in packed), shipped
     strays = [n for n in packed if not n.startswith(("kaizen_nexus/", "kaizen_nexus-"))]
     assert not strays, strays
     generated = [n for n in (*packed, *sources) if n.endswith((".c", ".cpp"))]

@@ -16,6 +16,7 @@ from kaizen_nexus.console.completion import ForwardedCommand, complete_argument
 
 __all__ = ["nexus", "run_command"]
 
+SUITES = ("core", "guide", "wheel")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 PORT = click.IntRange(0, 65_535)
 TARGET_HELP = "TARGET is module:app or path/to/file.py:app; the app's name is 'app' if left out."
@@ -154,3 +155,22 @@ def demo() -> None:
     from kaizen_nexus.console.demo import main
 
     sys.exit(main())
+
+
+@nexus.command(
+    short_help="Measure the core and the guide's figures.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    add_help_option=False,
+)
+@click.argument(
+    "arguments",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="SUITE [OPTIONS]",
+    shell_complete=lambda _, __, incomplete: [s for s in SUITES if s.startswith(incomplete)],
+)
+def bench(arguments: tuple[str, ...]) -> None:
+    """Run the benchmark harness, and print its tables."""
+    from kaizen_nexus.console.bench import main
+
+    sys.exit(main(arguments))

@@ -12,8 +12,8 @@ EXIT_MISSING_EXTRA = 1
 def main(arguments: list[str] | None = None) -> int:
     """Run the program with `arguments`, by default the process's own, and return the exit code.
 
-    ``nexus run`` is told apart here, before anything is imported that it does not need. All other
-    subcommands need the extra ``serve``.
+    ``nexus run`` and ``nexus bench`` are told apart here, before anything is imported that they do
+    not need. All other subcommands need the extra ``serve``.
     """
     if arguments is None:
         arguments = sys.argv[1:]
@@ -21,6 +21,10 @@ def main(arguments: list[str] | None = None) -> int:
         from kaizen_nexus.console.run import main as run
 
         return run(arguments[1:])
+    if arguments[:1] == ["bench"]:
+        from kaizen_nexus.console.bench import main as bench
+
+        return bench(arguments[1:])
     try:
         from kaizen_nexus.console.commands import run_command
     except ModuleNotFoundError as error:

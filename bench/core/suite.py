@@ -1,0 +1,43 @@
+"""The suite ``core``: its sections, in the order in which they are measured and reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib import import_module
+
+from bench.core.scale import Scale
+from bench.report import Section
+
+__all__ = ["SECTIONS", "run"]
+
+SECTIONS = (
+    "sessions",
+    "histograms",
+    "keys",
+    "threads",
+    "pauses",
+    "growth",
+    "memory",
+    "trace",
+    "collector",
+)
+"""Modules of this package, each with ``measure(scale, say) -> Section``."""
+
+
+def run(scale: Scale, say: Callable[[str], None]) -> Iterator[Section]:
+    """Measure one section after the other.
+
+    Parameters
+    ----------
+    scale
+        How much to measure.
+    say
+        Reports what is being measured.
+
+    Raises
+    ------
+    WrongAnswerError
+        A contender does something else than what it is timed for.
+    """
+    for name in SECTIONS:
+        yield import_module(f"bench.core.{name}").measure(scale, say)

@@ -1,0 +1,134 @@
+"""Contenders answer before they are timed; those that answer wrongly are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.core.contenders import COMPILED, PURE, Call, WrongAnswerError
+from bench.core.contenders.histograms import METRICS, POINTS, QUANTILES, RECORDERS, ranked
+from bench.core.contenders.keys import CONFIGURATION, CONFLATED, KEYS, check, conflations
+from bench.core.contenders.sessions import AGING, CACHES, TABLES, Dict, new_ids
+from bench.core.histograms import latencies
+from bench.core.sessions import check_state
+
+VALUES = latencies(5_000)
+
+
+def made(maker: Callable[[], Any]) -> Any:
+    try:
+        return maker()
+    except ModuleNotFoundError as error:
+        pytest.skip(f"{error.name} is not installed")
+
+
+@pytest.mark.parametrize("name", [*TABLES, *CACHES, "dict"])
+def test_states_are_read_as_they_were_written(name: str) -> None:
+    contender = made({**TABLES, **CACHES, "dict": Dict}[name])
+    ids = new_ids(10)
+    contender.fill(ids)
+    check_state(name, contender, ids)
+
+
+@pytest.mark.parametrize("name", AGING)
+def test_what_has_expired_is_swept(name: str) -> None:
+    table = made(AGING[name])
+    table.fill(new_ids(10))
+    assert table.sweep.function()() == 0
+    assert table.active() == 10
+    table.expire()
+    assert table.sweep.function()() == 10
+    assert table.active() == 0
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_creating_starts_with_an_empty_table(name: str) -> None:
+    table = made(TABLES[name])
+    table.fill(new_ids(10))
+    table.create.run()(3)
+    assert table.active() == 3
+
+
+def test_a_cache_that_forgets_is_refused() -> None:
+    forgetful = Dict()
+    ids = new_ids(3)
+    forgetful.fill(ids)
+    del forgetful.states[ids[1]]
+    with pytest.raises(WrongAnswerError, match="broken: session 1 of 3 gives None"):
+        check_state("broken", forgetful, ids)
+
+
+def test_an_update_that_does_nothing_is_refused() -> None:
+    idle = Dict()
+    ids = new_ids(1)
+    idle.fill(ids)
+    idle.update = Call("None", {})
+    with pytest.raises(WrongAnswerError, match="an updated session"):
+        check_state("broken", idle, ids)
+
+
+@pytest.mark.parametrize("name", [*RECORDERS, *METRICS])
+def test_recorders_hold_what_was_recorded(name: str) -> None:
+    recorder = made({**METRICS, **RECORDERS}[name])
+    call = recorder.record(VALUES)
+    record = call.function()
+    for item in call.items:
+        record(item)
+    recorder.check(VALUES)
+    record(call.items[0])
+    with pytest.raises(WrongAnswerError):
+        recorder.check(VALUES)
+
+
+@pytest.mark.parametrize("name", [*QUANTILES, *METRICS])
+def test_recorders_hold_what_was_recorded_at_once(name: str) -> None:
+    recorder = made({**METRICS, **QUANTILES}[name])
+    recorder.fill(VALUES)
+    recorder.check(VALUES)
+    with pytest.raises(WrongAnswerError):
+        recorder.check(VALUES[1:])
+
+
+def test_percentiles_must_be_within_the_documented_error() -> None:
+    true = np.percentile(VALUES, POINTS, method="inverted_cdf")
+    ranked("exact", true.tolist(), VALUES)
+    ranked("close", (true * 1.0009).tolist(), VALUES, error=0.001)
+    with pytest.raises(WrongAnswerError, match="far: percentile"):
+        ranked("far", (true * 1.05).tolist(), VALUES, error=0.001)
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_keys_are_equal_for_equal_configurations_alone(name: str) -> None:
+    check(name, made(KEYS[name]))
+
+
+@pytest.mark.parametrize("function", [lambda _: 1, id])
+def test_keys_that_are_always_or_never_equal_are_refused(function: Callable[[Any], int]) -> None:
+    keys = SimpleNamespace(
+        key=lambda configuration: Call("key(held)", {"key": function, "held": configuration})
+    )
+    with pytest.raises(WrongAnswerError, match="configurations have"):
+        check("broken", keys)
+
+
+def test_what_json_conflates_is_found() -> None:
+    conflated, refused = conflations(KEYS["json + sha256"]())
+    assert "the keys 1 and '1'" in conflated
+    assert "a tuple and a list" in conflated
+    assert "1 and True" not in conflated
+    assert refused == []
+
+
+@pytest.mark.parametrize("name", [COMPILED, PURE])
+def test_our_key_conflates_nothing(name: str) -> None:
+    conflated, refused = conflations(made(KEYS[name]))
+    assert conflated == []
+    assert len(refused) < len(CONFLATED)
+
+
+def test_the_configuration_is_about_a_kilobyte() -> None:
+    assert 900 < len(str(CONFIGURATION)) < 1_200
