@@ -6,7 +6,12 @@ cdef enum:
 
 @cython.no_gc       # numpy arrays of numbers are in no reference cycle
 cdef class HistogramMemory:
-    """Owns the numpy arrays that a `Store` points into, and lets them grow."""
+    """Owns the numpy arrays that a `Store` points into, and lets them grow.
+
+    Allocating may run finalisers that record here, so whatever had to be allocated for is looked
+    at anew afterwards. Once a method is done with that, no Python code runs until it returns, nor
+    until its caller has used what it returned for.
+    """
 
     cdef Store _store
     cdef list _blocks       # the arrays whose rows are the octaves
@@ -16,25 +21,40 @@ cdef class HistogramMemory:
         self._blocks = []
         clear(&self._store)
 
-    cdef int _record(self, double seconds) except -1:
-        cdef int missing = add(&self._store, seconds)
+    cdef int _fold(self) except -1:
+        cdef int missing = fold(&self._store)
         while missing != READY:
-            self._reserve_missing(missing)
-            missing = add(&self._store, seconds)
+            self._reserve_missing(missing, self._store.waiting)
+            missing = fold(&self._store)
         return 0
 
+    cdef int _record_all(self, const double *values, Py_ssize_t size) except -1:
+        cdef Py_ssize_t done = 0
+        cdef int missing
+        while True:
+            self._fold()
+            done += add_many(&self._store, values + done, size - done, &missing)
+            if missing == READY:
+                return 0
+            self._reserve_missing(missing, size - done)
+
     cdef int _absorb(self, HistogramMemory other) except -1:
-        check_capacity(self._store.totals.count, other._store.totals.count)
-        # Allocating may run finalisers that record here, so what is missing is looked up anew.
+        """Record what `other`, another one, has recorded."""
+        self._fold()
+        other._fold()
         while room_for(&self._store, &other._store) != READY:
             self._reserve_octaves([o for o in range(OCTAVES) if other._store.octave_counts[o]])
-            self._reserve_ring(ring_for(&self._store, &other._store))
+            self._reserve_ring(ring_for(&self._store, other._store.retained))
+            self._fold()
+            other._fold()
+        if self._store.totals.count > max_count() - other._store.totals.count:
+            raise too_many_values()
         absorb(&self._store, &other._store)
         return 0
 
-    cdef int _reserve_missing(self, int missing) except -1:
+    cdef int _reserve_missing(self, int missing, Py_ssize_t more) except -1:
         if missing == RING:
-            return self._reserve_ring(self._store.capacity + 1)
+            return self._reserve_ring(ring_for(&self._store, min(more, BLOCK)))
         return self._reserve_octaves([missing])
 
     cdef int _reserve_octaves(self, list octaves) except -1:
@@ -71,6 +91,7 @@ cdef class HistogramMemory:
         """Fill a histogram that is empty and private."""
         cdef Totals *totals = &self._store.totals
         cdef bytes words
+        cdef double seconds
         self._reserve_octaves(sorted({number >> OCTAVE_BITS for number in state.buckets}))
         self._reserve_ring(len(state.samples))
         for number, count in state.buckets.items():
@@ -86,5 +107,14 @@ cdef class HistogramMemory:
         words = state.squares.to_bytes(8 * SQUARE_WORDS, "little")
         load_words(totals.squares, words, SQUARE_WORDS)
         for seconds in state.samples:
-            retain(&self._store, seconds)
+            retain(&self._store, &seconds, 1)
         return 0
+
+
+cdef inline int record_in(HistogramMemory histogram, double seconds) except -1:
+    """Record one value. Where folding fails for want of memory, it is refused and none is lost."""
+    if histogram._store.waiting == BLOCK:
+        histogram._fold()
+    histogram._store.block[histogram._store.waiting] = seconds
+    histogram._store.waiting += 1
+    return 0

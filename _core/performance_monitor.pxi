@@ -17,7 +17,7 @@ cdef class PerformanceMonitor:
         One of its operations: ``"deployment"``, ``"api"``, ``"cli"``, ``"mcp"`` or
         ``"session_sync"``.
     clock
-        Returns monotonic nanoseconds; `time.perf_counter_ns` unless given.
+        Returns monotonic nanoseconds; the built-in monotonic clock unless given.
 
     Attributes
     ----------
@@ -40,12 +40,11 @@ cdef class PerformanceMonitor:
     cdef readonly double duration
 
     def __init__(self, metrics, operation, *, clock=None):
-        histograms = getattr(metrics, "histograms", None)
-        if histograms is None:
-            raise TypeError(f"metrics must be a PerformanceMetrics, not {type(metrics).__name__}")
-        histogram = histograms.get(operation) if isinstance(operation, str) else None
+        cdef LatencyHistogram histogram = None
+        if isinstance(metrics, LatencyRecorders):
+            histogram = (<LatencyRecorders>metrics)._of(operation)
         if histogram is None:
-            raise unknown_operation(operation, histograms)
+            histogram = histogram_of(metrics, operation)
         self._histogram = histogram
         self._metrics = metrics
         self._operation = operation
@@ -53,33 +52,27 @@ cdef class PerformanceMonitor:
 
     def __enter__(self):
         """Start timing a block."""
-        cdef int64_t start = self._now()
-        # `has_open_block` may let another thread in, so `_taken` is read after it.
-        if (self._further and has_open_block(self)) or self._taken:
-            open_block(self, start)
-            self._further += 1
+        if self._further or self._taken or self._clock is not None:
+            self._enter_further()
         else:
             self._taken = True
-            self._start = start
+            self._start = monotonic_ns()        # last, so that the block is all that is timed
         return self
 
     def __exit__(self, kind, error, traceback):
         """Record the block, as a failure if it raised."""
-        cdef int64_t stop = self._now()
-        cdef int64_t start
-        further = close_block(self) if self._further else None
-        if further is not None:
-            start = further
-            self._further -= 1
+        cdef int64_t stop = monotonic_ns() if self._clock is None else self._clock()
+        cdef int64_t start = self._start
+        if self._further:
+            start = self._leave_further()
         elif self._taken:
-            start = self._start
             self._taken = False
         else:
-            raise RuntimeError("this PerformanceMonitor was not entered")
+            raise not_entered()
         cdef double seconds = <double>(stop - start) / 1e9
         self.duration = seconds
-        if kind is None:
-            self._histogram._record(seconds)
+        if kind is None and self._histogram is not None:    # None once the collector cleared it
+            record_in(self._histogram, seconds)
         else:
             self._metrics.record(self._operation, seconds, failed=True)
 
@@ -98,7 +91,25 @@ cdef class PerformanceMonitor:
         """Return the operation."""
         return f"PerformanceMonitor({self._operation!r})"
 
-    cdef int64_t _now(self) except? -1:
-        if self._clock is None:
-            return monotonic_ns()
-        return self._clock()
+    cdef int _enter_further(self) except -1:
+        """Start timing a block while another may be open, or by a clock of the caller's."""
+        cdef int64_t start = monotonic_ns() if self._clock is None else self._clock()
+        # `has_open_block` may let another thread in, so `_taken` is read after it.
+        if (self._further and has_open_block(self)) or self._taken:
+            open_block(self, start)
+            self._further += 1
+        else:
+            self._taken = True
+            self._start = start
+        return 0
+
+    cdef int64_t _leave_further(self) except? -1:
+        """Return the start of the block that is left."""
+        further = close_block(self)
+        if further is not None:
+            self._further -= 1
+            return further
+        if not self._taken:
+            raise not_entered()
+        self._taken = False
+        return self._start

@@ -9,7 +9,13 @@ from __future__ import annotations
 # Every `nexus run` pays for what is imported here, so not even the module typing is.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kaizen_nexus._accel import IMPLEMENTATION, LatencyHistogram, SessionTable, cache_key
+    from kaizen_nexus._accel import (
+        IMPLEMENTATION,
+        LatencyHistogram,
+        SessionTable,
+        SlidingLatencyHistogram,
+        cache_key,
+    )
     from kaizen_nexus.agents.base import BaseAgent
     from kaizen_nexus.agents.workflow import Workflow
     from kaizen_nexus.compat import NEXUS_AVAILABLE, install
@@ -42,6 +48,7 @@ _HOMES = {
     "IMPLEMENTATION": "_accel",
     "LatencyHistogram": "_accel",
     "SessionTable": "_accel",
+    "SlidingLatencyHistogram": "_accel",
     "cache_key": "_accel",
     "BaseAgent": "agents.base",
     "Workflow": "agents.workflow",
@@ -82,6 +89,7 @@ __all__ = [
     "PerformanceMetrics",
     "PerformanceMonitor",
     "SessionTable",
+    "SlidingLatencyHistogram",
     "Workflow",
     "__version__",
     "cache_key",

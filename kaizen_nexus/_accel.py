@@ -14,14 +14,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from kaizen_nexus._core.cache_key import cache_key
-    from kaizen_nexus._core.latency_histogram import LatencyHistogram, PerformanceMonitor
+    from kaizen_nexus._core.latency_histogram import (
+        LatencyHistogram,
+        LatencyRecorders,
+        PerformanceMonitor,
+        SlidingLatencyHistogram,
+    )
     from kaizen_nexus._core.session_table import SessionTable
 
 __all__ = [
     "IMPLEMENTATION",
     "LatencyHistogram",
+    "LatencyRecorders",
     "PerformanceMonitor",
     "SessionTable",
+    "SlidingLatencyHistogram",
     "cache_key",
 ]
 
@@ -29,8 +36,10 @@ _COMPILED = "kaizen_nexus._core"
 _PURE = "kaizen_nexus._fallback"
 _HOMES = {
     "LatencyHistogram": "latency_histogram",
+    "LatencyRecorders": "latency_histogram",
     "PerformanceMonitor": "latency_histogram",
     "SessionTable": "session_table",
+    "SlidingLatencyHistogram": "latency_histogram",
     "cache_key": "cache_key",
 }
 

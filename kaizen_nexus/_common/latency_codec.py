@@ -38,6 +38,7 @@ from kaizen_nexus._common.latency_values import (
     MAX_SECONDS,
     bucket_of,
     exact_sums,
+    not_contained,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-__all__ = ["SQUARES_BYTES", "SUM_BYTES", "HistogramState", "decode", "encode"]
+__all__ = ["SQUARES_BYTES", "SUM_BYTES", "HistogramState", "check_difference", "decode", "encode"]
 
 SUM_BYTES = 152
 SQUARES_BYTES = 288
@@ -203,8 +204,7 @@ def _check_buckets(state: HistogramState) -> None:
     buckets = state.buckets
     if sum(buckets.values()) != state.count or not all(buckets.values()):
         raise _invalid("its buckets do not add up to its count")
-    negative, nan, overflow = state.clamped
-    if negative + nan > buckets.get(0, 0) or overflow > buckets.get(_BUCKETS - 1, 0):
+    if not _clamped_are_in_buckets(state):
         raise _invalid("its clamped values are not in its buckets")
     held = Counter(map(bucket_of, state.samples))
     if any(number > buckets.get(bucket, 0) for bucket, number in held.items()):
@@ -225,19 +225,46 @@ def _check_extremes(state: HistogramState) -> None:
 
 
 def _check_sums(state: HistogramState) -> None:
-    count, total, squares = state.count, state.total, state.squares
     retained, retained_squares = exact_sums(state.samples)
-    if len(state.samples) == count:
-        expected = (total, squares) == (retained, retained_squares) and (
-            not count or (state.minimum, state.maximum) == (min(state.samples), max(state.samples))
+    if len(state.samples) == state.count:
+        expected = (state.total, state.squares) == (retained, retained_squares) and (
+            not state.count
+            or (state.minimum, state.maximum) == (min(state.samples), max(state.samples))
         )
     else:
-        low, low_square = exact_sums((state.minimum,))
-        high, high_square = exact_sums((state.maximum,))
         expected = (
-            max(count * low, retained) <= total <= count * high
-            and max(count * low_square, retained_squares) <= squares <= count * high_square
-            and total * total <= count * squares
+            _sums_are_between_extremes(state)
+            and retained <= state.total
+            and retained_squares <= state.squares
         )
     if not expected:
         raise _invalid("its sums are not those of its values")
+
+
+def _clamped_are_in_buckets(state: HistogramState) -> bool:
+    negative, nan, overflow = state.clamped
+    in_first, in_last = state.buckets.get(0, 0), state.buckets.get(_BUCKETS - 1, 0)
+    return negative + nan <= in_first and overflow <= in_last
+
+
+def _sums_are_between_extremes(state: HistogramState) -> bool:
+    count, total, squares = state.count, state.total, state.squares
+    low, low_square = exact_sums((state.minimum,))
+    high, high_square = exact_sums((state.maximum,))
+    return (
+        count * low <= total <= count * high
+        and count * low_square <= squares <= count * high_square
+        and total * total <= count * squares
+    )
+
+
+def check_difference(state: HistogramState) -> None:
+    """Refuse a difference of histograms that no values can have, though no part is negative.
+
+    Raises
+    ------
+    ValueError
+        What was subtracted was not contained.
+    """
+    if not (_clamped_are_in_buckets(state) and _sums_are_between_extremes(state)):
+        raise not_contained()

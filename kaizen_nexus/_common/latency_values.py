@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 import operator
 import sys
-from collections import defaultdict
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from typing_extensions import Buffer
 
@@ -23,24 +22,29 @@ __all__ = [
     "MAX_COUNT",
     "MAX_EXACT",
     "MAX_SECONDS",
+    "MAX_SLICES",
+    "OPERATIONS",
     "SUMMARY_PERCENTILES",
     "SUM_EXPONENT",
     "as_exact",
     "as_percentile",
     "as_seconds",
     "as_slice",
+    "as_slices",
     "bucket_midpoint",
     "bucket_of",
-    "check_capacity",
     "describe",
     "exact_sums",
     "float64_view",
     "mean_of",
     "nearest_rank",
     "not_a_histogram",
-    "scale",
+    "not_contained",
+    "not_copied",
+    "slice_length_ns",
     "stddev_of",
     "sum_of",
+    "too_many_values",
 ]
 
 DEFAULT_EXACT = 4096
@@ -48,36 +52,42 @@ MAX_EXACT = 1 << 20
 MAX_SECONDS = 2.0**33
 """Longer values are clamped: 272 years, the largest power of two whose nanoseconds fit 63 bits."""
 MAX_COUNT = 1 << 62
+MAX_SLICES = 1024
 CLAMPS = ("negative", "nan", "overflow")
 
 SUM_EXPONENT = 1074
 """Sums are integers in units of 2**-1074 s (the least positive double); squares of 2**-2148."""
+
+OPERATIONS = ("deployment", "api", "cli", "mcp", "session_sync")
+"""What `PerformanceMetrics` measures."""
 
 SUMMARY_PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
 
 _FLOAT64_FORMATS = {"d", "@d", "=d", "<d" if sys.byteorder == "little" else ">d"}
 _RANK_TOLERANCE = 1.0 - 2.0**-51
 _ROOT_BITS = 64
+_MANTISSA_BITS = 53
+_SCALABLE_PLACES = 990  # MAX_SECONDS times that many twos is still finite
 
 
-def as_seconds(value: object) -> float:
+def as_seconds(value: Any) -> float:
     """Return `value`, any real number but a bool, as a float; too large an integer is infinite."""
     if isinstance(value, bool):
         raise TypeError("seconds must be a real number, not bool")
     try:
-        return math.ldexp(value, 0)  # type: ignore[arg-type]
+        return math.ldexp(value, 0)
     except OverflowError:
-        return math.inf if value > 0 else -math.inf  # type: ignore[operator]
+        return math.inf if value > 0 else -math.inf
     except TypeError:
         raise TypeError(f"seconds must be a real number, not {type(value).__name__}") from None
 
 
-def as_percentile(value: object) -> float:
+def as_percentile(value: Any) -> float:
     """Return `value` as a float within 0 to 100."""
     if isinstance(value, bool):
         raise TypeError("a percentile must be a real number, not bool")
     try:
-        percentile = math.ldexp(value, 0)  # type: ignore[arg-type]
+        percentile = math.ldexp(value, 0)
     except OverflowError:
         percentile = math.inf
     except TypeError:
@@ -87,17 +97,37 @@ def as_percentile(value: object) -> float:
     return percentile
 
 
-def as_exact(value: object) -> int:
+def as_exact(value: Any) -> int:
     """Return `value` as the number of samples that a histogram retains."""
     if isinstance(value, bool):
         raise TypeError("exact must be an integer, not bool")
     try:
-        exact = operator.index(value)  # type: ignore[arg-type]
+        exact = operator.index(value)
     except TypeError:
         raise TypeError(f"exact must be an integer, not {type(value).__name__}") from None
     if not 0 <= exact <= MAX_EXACT:
         raise ValueError(f"exact must be between 0 and {MAX_EXACT}, not {exact}")
     return exact
+
+
+def as_slices(value: Any) -> int:
+    """Return `value` as the number of slices of a window."""
+    if isinstance(value, bool):
+        raise TypeError("slices must be an integer, not bool")
+    try:
+        slices = operator.index(value)
+    except TypeError:
+        raise TypeError(f"slices must be an integer, not {type(value).__name__}") from None
+    if not 1 <= slices <= MAX_SLICES:
+        raise ValueError(f"slices must be between 1 and {MAX_SLICES}, not {slices}")
+    return slices
+
+
+def slice_length_ns(window: int, slices: int) -> int:
+    """Return the length of each slice of a window, in nanoseconds like the window."""
+    if window < slices:
+        raise ValueError(f"window must be at least 1 ns for each of {slices} slices")
+    return window // slices
 
 
 def as_slice(start: SupportsIndex, stop: SupportsIndex | None) -> slice:
@@ -148,23 +178,22 @@ def nearest_rank(percentile: float, count: int) -> int:
     return min(max(math.ceil(percentile * count / 100.0 * _RANK_TOLERANCE), 1), count)
 
 
-def exact_sums(values: Iterable[float]) -> tuple[int, int]:
-    """Return the exact sum and sum of squares, in units of 2**-1074 s and 2**-2148 s**2."""
-    sums: defaultdict[int, int] = defaultdict(int)
-    squares: defaultdict[int, int] = defaultdict(int)
-    for value in values:
-        numerator, denominator = value.as_integer_ratio()
-        sums[denominator] += numerator
-        squares[denominator] += numerator * numerator
-    return scale(sums, 1), scale(squares, 2)
+def exact_sums(values: Sequence[float]) -> tuple[int, int]:
+    """Return the exact sums of `values`, none negative, and of their squares.
 
-
-def scale(numerators: Mapping[int, int], power: int) -> int:
-    """Add up `numerators`, keyed by the denominators of the values that were raised to `power`."""
-    return sum(
-        numerator << (power * (SUM_EXPONENT + 1 - denominator.bit_length()))
-        for denominator, numerator in numerators.items()
-    )
+    They are in units of 2**-1074 s and 2**-2148 s**2. Adding takes place in units of the last bit
+    of the least value, which for latencies are integers of few words.
+    """
+    least = min(filter(None, values), default=0.0)
+    places = min(_MANTISSA_BITS - math.frexp(least)[1], SUM_EXPONENT)
+    if places <= _SCALABLE_PLACES:
+        unit = 2.0**places  # a power of two: the products are exact
+        integers = [int(value * unit) for value in values]
+    else:
+        ratios = map(float.as_integer_ratio, values)
+        integers = [(number << places) // denominator for number, denominator in ratios]
+    rest = SUM_EXPONENT - places
+    return sum(integers) << rest, sum(map(operator.mul, integers, integers)) << (2 * rest)
 
 
 def sum_of(total: int) -> float:
@@ -197,18 +226,31 @@ def stddev_of(total: int, squares: int, count: int) -> float:
     return root / (1 << scale)
 
 
-def describe(summary: Mapping[str, float]) -> str:
+def describe(
+    summary: Mapping[str, float], name: str = "LatencyHistogram", **parameters: float
+) -> str:
     """Return the `repr` of a histogram with this `summary`."""
-    figures = [f"{name}={summary[name]:.6g}" for name in ("mean", "p50", "p99", "max")]
-    return f"LatencyHistogram(count={summary['count']}, {', '.join(figures)})"
+    shown = [f"{parameter}={value:.6g}" for parameter, value in parameters.items()]
+    shown.append(f"count={summary['count']}")
+    shown += [f"{figure}={summary[figure]:.6g}" for figure in ("mean", "p50", "p99", "max")]
+    return f"{name}({', '.join(shown)})"
 
 
-def not_a_histogram(value: object) -> TypeError:
-    """Return the error for merging something else."""
-    return TypeError(f"merge() takes a LatencyHistogram, not {type(value).__name__}")
+def not_a_histogram(value: object, method: str) -> TypeError:
+    """Return the error for merging or subtracting something else."""
+    return TypeError(f"{method}() takes a LatencyHistogram, not {type(value).__name__}")
 
 
-def check_capacity(count: int, more: int) -> None:
-    """Refuse to merge histograms that together exceed `MAX_COUNT`."""
-    if count + more > MAX_COUNT:
-        raise OverflowError("the merged histogram would hold more than 2**62 values")
+def not_contained() -> ValueError:
+    """Return the error for subtracting what was never recorded."""
+    return ValueError("subtract() takes a histogram of values that are all in this one")
+
+
+def not_copied(window: object) -> TypeError:
+    """Return the error for copying or pickling a window of time."""
+    return TypeError(f"a {type(window).__name__} cannot be copied or pickled: its snapshot() can")
+
+
+def too_many_values() -> OverflowError:
+    """Return the error for merging histograms that together exceed `MAX_COUNT`."""
+    return OverflowError("the merged histogram would hold more than 2**62 values")

@@ -10,7 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
-__all__ = ["close_block", "has_open_block", "open_block", "timed", "unknown_operation"]
+__all__ = [
+    "close_block",
+    "has_open_block",
+    "histogram_of",
+    "not_entered",
+    "open_block",
+    "timed",
+    "unknown_operation",
+]
 
 
 class _Block:
@@ -63,6 +71,22 @@ def close_block(monitor: object) -> int | None:
     block.monitor = None
     _INNERMOST.set(_open_blocks())
     return block.start
+
+
+def histogram_of(metrics: Any, operation: object) -> Any:
+    """Return the histogram of one operation of a `PerformanceMetrics`, or raise."""
+    histograms = getattr(metrics, "histograms", None)
+    if histograms is None:
+        raise TypeError(f"metrics must be a PerformanceMetrics, not {type(metrics).__name__}")
+    histogram = histograms.get(operation) if isinstance(operation, str) else None
+    if histogram is None:
+        raise unknown_operation(operation, histograms)
+    return histogram
+
+
+def not_entered() -> RuntimeError:
+    """Return the error for leaving a block that no monitor times."""
+    return RuntimeError("this PerformanceMonitor was not entered")
 
 
 def unknown_operation(operation: object, operations: Iterable[str]) -> ValueError:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from kaizen_nexus._common.timed_blocks import (
     close_block,
     has_open_block,
+    histogram_of,
+    not_entered,
     open_block,
     timed,
-    unknown_operation,
 )
 
 if TYPE_CHECKING:
@@ -58,13 +59,7 @@ class PerformanceMonitor:
     def __init__(
         self, metrics: Any, operation: str, *, clock: Callable[[], int] | None = None
     ) -> None:
-        histograms = getattr(metrics, "histograms", None)
-        if histograms is None:
-            raise TypeError(f"metrics must be a PerformanceMetrics, not {type(metrics).__name__}")
-        histogram = histograms.get(operation) if isinstance(operation, str) else None
-        if histogram is None:
-            raise unknown_operation(operation, histograms)
-        self._histogram = histogram
+        self._histogram = histogram_of(metrics, operation)
         self._metrics = metrics
         self._operation = operation
         self._clock = perf_counter_ns if clock is None else clock
@@ -98,7 +93,7 @@ class PerformanceMonitor:
         start = close_block(self)
         if start is None:
             if self._free:
-                raise RuntimeError("this PerformanceMonitor was not entered")
+                raise not_entered()
             start = self._start
             self._free.append(True)
         self.duration = seconds = (stop - start) / 1e9
@@ -116,8 +111,7 @@ class PerformanceMonitor:
             It is not callable, or a generator function, whose call says nothing about its run.
         """
         monitor = partial(type(self), self._metrics, self._operation, clock=self._clock)
-        wrapped: Function = timed(function, monitor)  # type: ignore[assignment]
-        return wrapped
+        return cast("Function", timed(function, monitor))
 
     def __repr__(self) -> str:
         """Return the operation."""

@@ -10,29 +10,18 @@ import sys
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from kaizen_nexus import _accel
+from kaizen_nexus._accel import LatencyHistogram, LatencyRecorders
+from kaizen_nexus._common.latency_values import OPERATIONS
 from kaizen_nexus._common.timed_blocks import unknown_operation
 from kaizen_nexus.monitoring.samples import RecentSamples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from kaizen_nexus._accel import LatencyHistogram
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["OPERATIONS", "PerformanceMetrics", "get_global_metrics", "reset_global_metrics"]
 
-OPERATIONS = ("deployment", "api", "cli", "mcp", "session_sync")
 
-_RECORDERS = {
-    "record_deployment": "deployment",
-    "record_api_latency": "api",
-    "record_cli_latency": "cli",
-    "record_mcp_latency": "mcp",
-    "record_session_sync": "session_sync",
-}
-
-
-class PerformanceMetrics:
+class PerformanceMetrics(LatencyRecorders):
     """Latencies of the operations ``deployment``, ``api``, ``cli``, ``mcp``, ``session_sync``.
 
     Parameters
@@ -44,36 +33,19 @@ class PerformanceMetrics:
     ----------
     histograms : Mapping[str, LatencyHistogram]
         The histogram of each operation.
-    record_deployment, record_api_latency, record_cli_latency, record_mcp_latency, \
-record_session_sync : Callable[[float], None]
-        Record one latency, in seconds, of the operation. Each is the histogram's own method, so
-        that a call does not pass through a second function.
 
     Notes
     -----
     Thread-safe. Up to 4,096 values of an operation every statistic is exact; beyond, all but
     percentiles and median are, and those are within 0.1 % of the true order statistic.
+
+    ``record_deployment``, ``record_api_latency``, ``record_cli_latency``, ``record_mcp_latency``
+    and ``record_session_sync`` record one latency each, in seconds, and raise `TypeError` for what
+    is not a real number. They are those of the base class, because a call that passed through a
+    second function would cost twice as much.
     """
 
-    # The members are documented where `help` shows them; their values are set by _RECORDERS.
-    __slots__ = {
-        "__weakref__": None,
-        "_failures": None,
-        "_failures_lock": None,
-        "histograms": "The histogram of each operation.",
-        "record_api_latency": "Record the latency of an API request, in seconds.",
-        "record_cli_latency": "Record the latency of a command, in seconds.",
-        "record_deployment": "Record the time of a deployment, in seconds.",
-        "record_mcp_latency": "Record the latency of an MCP tool call, in seconds.",
-        "record_session_sync": "Record the time of a session synchronisation, in seconds.",
-    }
-
-    histograms: Mapping[str, LatencyHistogram]
-    record_deployment: Callable[[float], None]
-    record_api_latency: Callable[[float], None]
-    record_cli_latency: Callable[[float], None]
-    record_mcp_latency: Callable[[float], None]
-    record_session_sync: Callable[[float], None]
+    __slots__ = ("__weakref__", "_failures", "_failures_lock")
 
     def __init__(
         self,
@@ -90,10 +62,9 @@ record_session_sync : Callable[[float], None]
             mcp_latencies,
             session_sync_times,
         )
-        self._adopt(
-            {operation: _accel.LatencyHistogram() for operation in OPERATIONS},
-            dict.fromkeys(OPERATIONS, 0),
-        )
+        self._failures = dict.fromkeys(OPERATIONS, 0)
+        # Re-entrant: the collector may run a finaliser that records a failure while it is held.
+        self._failures_lock = RLock()
         for operation, values in zip(OPERATIONS, initial, strict=True):
             for seconds in values:
                 self.histograms[operation].record(seconds)
@@ -210,11 +181,11 @@ record_session_sync : Callable[[float], None]
             return NotImplemented
         return self._failures == other._failures and self.histograms == other.histograms
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # not hashable, since it changes
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         """Copy and pickle by way of the histograms' bytes."""
-        dumps = {operation: held.to_bytes() for operation, held in self.histograms.items()}
+        dumps = [held.to_bytes() for held in self.histograms.values()]
         return _restore, (type(self), dumps, dict(self._failures))
 
     def __repr__(self) -> str:
@@ -222,25 +193,18 @@ record_session_sync : Callable[[float], None]
         counts = (f"{operation}={held.count}" for operation, held in self.histograms.items())
         return f"PerformanceMetrics({', '.join(counts)})"
 
-    def _adopt(
-        self, histograms: Mapping[str, LatencyHistogram], failures: Mapping[str, int]
-    ) -> None:
-        self.histograms = histograms
-        self._failures = dict(failures)
-        # Re-entrant: the collector may run a finaliser that records a failure while it is held.
-        self._failures_lock = RLock()
-        for recorder, operation in _RECORDERS.items():
-            # Through the member of this class, because a subclass may override the name.
-            PerformanceMetrics.__dict__[recorder].__set__(self, histograms[operation].record)
+
+PerformanceMetrics._own_recorders()
 
 
 def _restore(
-    cls: type[PerformanceMetrics], dumps: Mapping[str, bytes], failures: Mapping[str, int]
+    cls: type[PerformanceMetrics], dumps: Iterable[bytes], failures: Mapping[str, int]
 ) -> PerformanceMetrics:
     """Undo `PerformanceMetrics.__reduce__`."""
     metrics = cls.__new__(cls)
-    load = _accel.LatencyHistogram.from_bytes
-    metrics._adopt({operation: load(dump) for operation, dump in dumps.items()}, failures)
+    PerformanceMetrics.__init__(metrics)
+    metrics._adopt(map(LatencyHistogram.from_bytes, dumps))
+    metrics._failures.update(failures)
     return metrics
 
 

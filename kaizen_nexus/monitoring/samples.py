@@ -64,7 +64,7 @@ class RecentSamples(Sequence[float]):
             return self._histogram.recent() == other._histogram.recent()
         return self._histogram.recent() == other if isinstance(other, list) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # not hashable, since it changes
 
     def __repr__(self) -> str:
         """Return the samples as a list would."""

@@ -35,6 +35,7 @@ CONTRACT_NAMES = [
 OWN_NAMES = [
     "LatencyHistogram",
     "SessionTable",
+    "SlidingLatencyHistogram",
     "cache_key",
     "Workflow",
     "BaseAgent",

@@ -47,6 +47,12 @@ class Twins(RuleBasedStateMachine):
     def record(self, which: int, value: Any) -> None:
         self.both(which, "record", value)
 
+    @rule(which=st.integers(0, 1), number=st.integers(1, 1200), value=st.floats())
+    def record_over_and_over(self, which: int, number: int, value: float) -> None:
+        for histogram in self.pairs[which]:
+            for _ in range(number):
+                histogram.record(value)
+
     @rule(which=st.integers(0, 1), values=st.lists(st.floats(), max_size=100))
     def record_many(self, which: int, values: list[float]) -> None:
         self.both(which, "record_many", array("d", values))
@@ -67,6 +73,20 @@ class Twins(RuleBasedStateMachine):
     def merge(self, into: int, source: int) -> None:
         for twin in (0, 1):
             self.pairs[into][twin].merge(self.pairs[source][twin])
+
+    @rule(source=st.integers(0, 1), minuend=st.integers(0, 1))
+    def subtract(self, source: int, minuend: int) -> None:
+        results = [
+            outcome(self.pairs[minuend][twin].subtract, self.pairs[source][twin]) for twin in (0, 1)
+        ]
+        assert results[0] == results[1]
+
+    @rule(which=st.integers(0, 1), values=st.lists(st.floats(), max_size=30))
+    def subtract_an_earlier_copy(self, which: int, values: list[float]) -> None:
+        for histogram in self.pairs[which]:
+            earlier = histogram.copy()
+            histogram.record_many(array("d", values))
+            histogram.subtract(earlier)
 
     @rule(which=st.integers(0, 1))
     def reset(self, which: int) -> None:

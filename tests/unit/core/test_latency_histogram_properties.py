@@ -10,6 +10,7 @@ from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,6 +83,41 @@ def test_percentiles_are_within_a_thousandth_beyond(
     expected = true_order_statistic(values, percentage)
     assert histogram.percentile(percentage) == pytest.approx(expected, rel=0.001, abs=0)
     assert histogram.median == pytest.approx(statistics.median(values), rel=0.001, abs=0)
+
+
+@pytest.mark.parametrize("bits", range(10, 47))
+def test_percentiles_are_within_a_thousandth_in_every_octave(
+    histogram_class: Any, bits: int
+) -> None:
+    # Edges and middles of all 512 buckets of an octave, from 1.024 us to 39 h, and their
+    # neighbours, in turn the only value and one of many.
+    edges = (1.0 + np.arange(1024) / 1024) * (2.0**bits / 1e9)
+    values = np.sort(np.concatenate([np.nextafter(edges, 0), edges, np.nextafter(edges, np.inf)]))
+    many = histogram_class(exact=0)
+    many.record_many(values)
+    ranks = np.arange(1, values.size + 1)
+    reported = np.array(many.percentiles((ranks * (100.0 / values.size)).tolist()))
+    assert np.abs(reported / values - 1).max() <= 0.001
+    for value in values[::7].tolist():
+        # Between a lesser and a greater value, which do not clip what is reported.
+        alone = recorded(histogram_class, [value / 2, value, value * 2], exact=0)
+        assert abs(alone.percentile(50) / value - 1) <= 0.001
+
+
+@given(
+    values=st.lists(latencies, min_size=1, max_size=20),
+    repeats=st.integers(1, 400),
+    percentage=percentages,
+    exact=st.integers(0, 5000),
+)
+def test_percentiles_of_many_values(
+    histogram_class: Any, values: list[float], repeats: int, percentage: Decimal, exact: int
+) -> None:
+    histogram = histogram_class(exact=exact)
+    histogram.record_many(array("d", values * repeats))
+    expected = true_order_statistic(values * repeats, percentage)
+    tolerance = 0 if exact >= len(values) * repeats else 0.001
+    assert histogram.percentile(percentage) == pytest.approx(expected, rel=tolerance, abs=0)
 
 
 @given(values=st.lists(st.floats(0, 1e-6), min_size=1, max_size=60), percentage=percentages)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import os
 import sys
 import threading
 import tracemalloc
@@ -108,6 +110,100 @@ def test_merging_both_ways_at_once_neither_blocks_nor_loses(histogram_class: Any
     assert first.mean == second.mean == 0.25
 
 
+def test_recording_goes_on_while_intervals_are_taken(histogram_class: Any) -> None:
+    """Eight threads record while one scrapes: every value is in exactly one interval."""
+    histogram = histogram_class(exact=32)
+    done = threading.Event()
+    intervals: list[Any] = []
+
+    def write() -> None:
+        for index in range(1500):
+            histogram.record(index * 1e-4)
+
+    def scrape() -> None:
+        previous = histogram_class(exact=32)
+        finished = False
+        while not finished:
+            finished = done.is_set()
+            current = histogram.copy()
+            interval = current.copy()
+            interval.subtract(previous)
+            intervals.append(interval)
+            assert histogram_class.from_bytes(interval.to_bytes()) == interval
+            previous = current
+
+    with ThreadPoolExecutor(9) as pool:
+        scraping = pool.submit(scrape)
+        for future in [pool.submit(write) for _ in range(8)]:
+            future.result()
+        done.set()
+        scraping.result()
+    total = histogram_class(exact=32)
+    for interval in intervals:
+        total.merge(interval)
+    assert total.count == histogram.count == 12_000
+    assert total.sum == histogram.sum
+    assert total.percentiles(range(101)) == histogram.percentiles(range(101))
+
+
+def test_intervals_are_taken_out_while_recording_goes_on(histogram_class: Any) -> None:
+    """Eight threads record while others subtract from the very histogram, copy and read it."""
+    histogram = histogram_class(exact=32)
+    parts = [histogram_class(exact=32) for _ in range(40)]
+    for part in parts:
+        part.record_many(np.full(700, 0.125))
+        histogram.merge(part)
+
+    def write() -> None:
+        for index in range(1500):
+            histogram.record(index * 1e-4)
+
+    def take_out(chosen: list[Any]) -> None:
+        for part in chosen:
+            histogram.subtract(part)
+
+    def read() -> None:
+        for _ in range(40):
+            duplicate = histogram.copy()
+            assert histogram_class.from_bytes(duplicate.to_bytes()) == duplicate
+            assert duplicate.count <= 12_000 + 40 * 700
+
+    halves = [functools.partial(take_out, parts[start::2]) for start in (0, 1)]
+    run_together(*[write] * 8, *halves, read)
+    expected = histogram_class(exact=32)
+    for _ in range(8):
+        expected.record_many(np.arange(1500) * 1e-4)
+    assert histogram.count == expected.count
+    assert histogram.sum == expected.sum
+    assert histogram.stddev == expected.stddev
+    points = range(5, 100, 5)
+    assert histogram.percentiles(points) == expected.percentiles(points)
+
+
+def test_a_window_turns_while_threads_record(core: Any) -> None:
+    module = core.module("latency_histogram")
+    now = [0]
+    window = module.SlidingLatencyHistogram(1e-3, 8, exact=16, clock=lambda: now[0])
+
+    def write() -> None:
+        for _ in range(1500):
+            now[0] += 100
+            window.record(0.5)
+
+    def read() -> None:
+        for _ in range(100):
+            snapshot = window.snapshot()
+            assert module.LatencyHistogram.from_bytes(snapshot.to_bytes()) == snapshot
+            assert snapshot.mean in {0.0, 0.5}
+            assert window.count <= 8 * 1500
+
+    run_together(*[write] * 8, read)
+    now[0] = 1 << 40
+    assert window.count == 0
+    write()
+    assert window.count == 1500
+
+
 def test_resetting_meanwhile_leaves_a_consistent_histogram(histogram_class: Any) -> None:
     histogram = histogram_class(exact=8)
 
@@ -122,6 +218,54 @@ def test_resetting_meanwhile_leaves_a_consistent_histogram(histogram_class: Any)
     run_together(write, write, reset)
     assert histogram_class.from_bytes(histogram.to_bytes()) == histogram
     assert histogram.count <= 4000
+
+
+class Recording:
+    """In a cycle, so that the collector deletes it, and records whenever that is."""
+
+    def __init__(self, histogram: Any) -> None:
+        self.me = self
+        self.histogram = histogram
+
+    def __del__(self) -> None:
+        self.histogram.record(0.5)
+
+
+def test_finalisers_may_record_at_any_moment(histogram_class: Any) -> None:
+    histogram = histogram_class(exact=64)
+    threshold = gc.get_threshold()
+    gc.set_threshold(1)  # collect at whatever allocation, those within the histogram too
+    try:
+        for index in range(3000):
+            Recording(histogram)
+            histogram.record(10.0 ** (index % 19 - 9))
+            if index % 97 == 0:
+                histogram.percentiles((50, 99))
+                histogram.recent()
+                histogram.copy().subtract(histogram_class())
+    finally:
+        gc.set_threshold(*threshold)
+    gc.collect()
+    assert histogram.count == 6000
+    assert histogram_class.from_bytes(histogram.to_bytes()) == histogram
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform does not fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_goes_on_with_what_was_recorded(histogram_class: Any) -> None:
+    histogram = histogram_class(exact=8)
+    for number in range(1000):
+        histogram.record(float(number))
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            histogram.record(1000.0)
+            status = 0 if (histogram.count, histogram.max) == (1001, 1000.0) else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert (histogram.count, histogram.max) == (1000, 999.0)
 
 
 def test_memory_is_constant_and_returned(histogram_class: Any) -> None:
