@@ -146,13 +146,22 @@ cdef bytes _encode(tuple values):
             index += 1
         return PyBytes_FromStringAndSize(<char*>encoder.output.data, encoder.output.size)
     except _Refusal as refusal:
-        refusal.steps.append(_item_step(index))
-        raise refusal.as_error() from None
+        add_step(refusal, _item_step(index))
+        if isinstance(refusal, _Refusal):
+            raise refusal.as_error() from None
+        raise
     finally:
         buffer_close(&encoder.output)
         buffer_close(&encoder.scratch)
         entries_close(&encoder.entries)
         PyMem_Free(encoder)
+
+
+cdef int add_step(object refusal, object step) except -1:
+    # Where there was no memory to catch the refusal with, what was caught is a MemoryError.
+    if isinstance(refusal, _Refusal):
+        refusal.steps.append(step)
+    return 0
 
 
 cdef inline int reserve(Encoder* encoder, size_t extra) except -1:
@@ -220,7 +229,7 @@ cdef int put_list(Encoder* encoder, list value) except -1:
             put(encoder, value[index])
             index += 1
     except _Refusal as refusal:
-        refusal.steps.append(_item_step(index))
+        add_step(refusal, _item_step(index))
         raise
     if len(value) != count:
         raise _changed_size("list")
@@ -238,7 +247,7 @@ cdef int put_tuple(Encoder* encoder, tuple value) except -1:
             put(encoder, value[index])
             index += 1
     except _Refusal as refusal:
-        refusal.steps.append(_item_step(index))
+        add_step(refusal, _item_step(index))
         raise
     encoder.depth -= 1
     return 0
@@ -275,8 +284,8 @@ cdef int put_entries(Encoder* encoder, dict value, bint fields) except -1:
                 raise _changed_size("dict")
             entries_add(&encoder.entries, &encoder.output, start, key_size)
     except _Refusal as refusal:
-        refusal.steps.append(
-            _KEYS_STEP if in_key else _field_step(key) if fields else _item_step(key)
+        add_step(
+            refusal, _KEYS_STEP if in_key else _field_step(key) if fields else _item_step(key)
         )
         raise
     if <size_t>len(value) != count or encoder.entries.count - base != count:
@@ -303,7 +312,7 @@ cdef int put_elements(Encoder* encoder, unsigned char tag, object value) except 
             put(encoder, element)
             entries_add(&encoder.entries, &encoder.output, start, encoder.output.size - start)
     except _Refusal as refusal:
-        refusal.steps.append(_ELEMENT_STEP)
+        add_step(refusal, _ELEMENT_STEP)
         raise
     if <size_t>len(value) != count:
         raise _changed_size(type(value).__name__)
@@ -337,7 +346,7 @@ cdef int put_instance(Encoder* encoder, object value) except -1:
             put(encoder, payload)
         except _Refusal as refusal:
             if form == RESULT:
-                refusal.steps.append(_METHOD_STEP)
+                add_step(refusal, _METHOD_STEP)
             raise
     encoder.depth -= 1
     return 0

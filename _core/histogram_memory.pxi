@@ -28,15 +28,15 @@ cdef class HistogramMemory:
             missing = fold(&self._store)
         return 0
 
-    cdef int _record_all(self, const double *values, Py_ssize_t size) except -1:
-        cdef Py_ssize_t done = 0
+    cdef int _record_block(self, const double *values, Py_ssize_t size) except -1:
+        """Record up to `BLOCK` values, or none of them."""
         cdef int missing
         while True:
             self._fold()
-            done += add_many(&self._store, values + done, size - done, &missing)
+            missing = add_block(&self._store, values, size)
             if missing == READY:
                 return 0
-            self._reserve_missing(missing, size - done)
+            self._reserve_missing(missing, size)
 
     cdef int _absorb(self, HistogramMemory other) except -1:
         """Record what `other`, another one, has recorded."""

@@ -21,8 +21,9 @@ from exact_sum cimport SQUARE_WORDS, SUM_WORDS, load_words, store_words
 from histogram_difference cimport subtract
 from histogram_ranks cimport is_exact, median_of, percentile_of
 from histogram_store cimport (
-    BLOCK, OCTAVE_BITS, OCTAVE_SIZE, OCTAVES, READY, RING, Store, Totals, absorb, add_many, clear,
-    count_of, fold, max_count, retain, retain_from, retained_of, ring_for, room_for, sample,
+    BLOCK, OCTAVE_BITS, OCTAVE_SIZE, OCTAVES, READY, RING, Store, Totals, absorb, add_block,
+    add_many, clear, count_of, fold, max_count, retain, retain_from, retained_of, ring_for,
+    room_for, sample,
 )
 
 from functools import partial
@@ -147,10 +148,10 @@ cdef class LatencyHistogram(HistogramReadings):
             Its dtype, shape or strides are others.
         """
         cdef const double[::1] view = float64_view(values)
-        if view.shape[0] > SHORT:
+        if view.shape[0] > BLOCK:
             self._absorb(self._counted(view))
         elif view.shape[0]:
-            self._record_all(&view[0], view.shape[0])
+            self._record_block(&view[0], view.shape[0])
 
     def merge(self, other, /):
         """Record all that `other` recorded, after what this histogram did.
@@ -250,13 +251,16 @@ cdef class LatencyHistogram(HistogramReadings):
         return histogram
 
     cdef LatencyHistogram _counted(self, const double[::1] values):
-        """Return a histogram of many values, counted without the GIL."""
+        """Return a histogram of many values, counted without the GIL if that takes long."""
         cdef LatencyHistogram batch = self._like()
         cdef Py_ssize_t size = values.shape[0]
         cdef Py_ssize_t done = 0
         cdef int missing = READY
         while done < size:
-            with nogil:
+            if size > SHORT:
+                with nogil:
+                    done += add_many(&batch._store, &values[done], size - done, &missing)
+            else:
                 done += add_many(&batch._store, &values[done], size - done, &missing)
             if missing != READY:
                 batch._reserve_missing(missing, size - done)

@@ -15,7 +15,8 @@ state dict are guarded by the dict's own section.
 """
 cimport cython
 from cpython.dict cimport (
-    PyDict_CheckExact, PyDict_Copy, PyDict_GetItemWithError, PyDict_Next, PyDict_SetItem,
+    PyDict_CheckExact, PyDict_Copy, PyDict_DelItem, PyDict_GetItemWithError, PyDict_Next,
+    PyDict_SetItem,
 )
 from cpython.long cimport PyLong_AsLong
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc

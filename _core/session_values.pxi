@@ -96,7 +96,7 @@ cdef dict checked_items(object items, str name):
 
 
 cdef int merge(dict state, dict updates) except -1:
-    """Update `state`; the values that it replaces outlive the whole merge.
+    """Update `state`, all or nothing; the values that it replaces outlive the whole merge.
 
     A destructor could otherwise run, and let another thread in, between two keys. Keys and values
     are owned while in use because a caller may have put keys into the live state whose comparison
@@ -124,11 +124,31 @@ cdef int merge(dict state, dict updates) except -1:
                 replaced[count] = previous
                 count += 1
                 PyDict_SetItem(state, name, item)
+    except BaseException:
+        undo(state, updates, replaced, count)
+        raise
     finally:
         for position in range(count):
             Py_XDECREF(replaced[position])
         if replaced is not few:
             PyMem_Free(replaced)
+    return 0
+
+
+cdef int undo(dict state, dict updates, PyObject **replaced, Py_ssize_t count) except -1:
+    """Take back the first `count` items of a merge; neither way of doing so allocates."""
+    cdef PyObject *key
+    cdef Py_ssize_t position = 0
+    cdef Py_ssize_t i
+    with cython.critical_section(state, updates):
+        for i in range(count):
+            if not PyDict_Next(updates, &position, &key, NULL):
+                break
+            name = <object>key
+            if replaced[i] is not NULL:
+                PyDict_SetItem(state, name, <object>replaced[i])
+            elif PyDict_GetItemWithError(state, name) is not NULL:
+                PyDict_DelItem(state, name)
     return 0
 
 

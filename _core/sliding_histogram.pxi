@@ -135,13 +135,13 @@ cdef class SlidingLatencyHistogram:
         """Record every value of an array, now: see `LatencyHistogram.record_many`."""
         cdef const double[::1] view = float64_view(values)
         cdef LatencyHistogram batch
-        if view.shape[0] > SHORT:
+        if view.shape[0] > BLOCK:
             batch = LatencyHistogram(exact=self._exact)._counted(view)
             self._rotate()      # only now, since that took its time
             self._present._absorb(batch)
         elif view.shape[0]:
             self._rotate()
-            self._present._record_all(&view[0], view.shape[0])
+            self._present._record_block(&view[0], view.shape[0])
 
     def percentile(self, percentile, /):
         """Return the value of the nearest rank: see `LatencyHistogram.percentile`."""

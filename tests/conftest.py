@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("default", deadline=None)
+settings.register_profile("brief", deadline=None, max_examples=20)
 settings.register_profile(
     "nightly",
     deadline=None,
@@ -30,6 +31,23 @@ class Core:
 
 COMPILED = Core("c", "kaizen_nexus._core")
 PURE = Core("py", "kaizen_nexus._fallback")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    choice = "run the core's tests on this implementation alone"
+    parser.addoption("--core", choices=[COMPILED.name, PURE.name], help=choice)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    chosen = config.getoption("--core")
+    if chosen is None:
+        return
+    kept, dropped = [], []
+    for item in items:
+        core = item.callspec.params.get("core") if hasattr(item, "callspec") else None
+        (kept if core is None or core.name == chosen else dropped).append(item)
+    items[:] = kept
+    config.hook.pytest_deselected(items=dropped)
 
 
 @pytest.fixture(params=[COMPILED, PURE], ids=lambda core: core.name)

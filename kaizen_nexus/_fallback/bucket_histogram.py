@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from contextlib import contextmanager
-from threading import RLock
 from typing import TYPE_CHECKING
 
+from kaizen_nexus._common.fork_locks import fork_lock
 from kaizen_nexus._common.latency_codec import HistogramState, decode, encode
 from kaizen_nexus._common.latency_values import (
     CLAMPS,
@@ -85,7 +85,7 @@ class LatencyHistogram(HistogramReadings):
 
     def __init__(self, *, exact: SupportsIndex = DEFAULT_EXACT) -> None:
         # Re-entrant: the collector may run a finaliser that records here in the middle of a call.
-        self._lock = RLock()
+        self._lock = fork_lock()
         self._waiting: list[float] = []  # always this very list: threads append to it unlocked
         self._counting = False
         self._restore(HistogramState.empty(as_exact(exact)))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections import OrderedDict, deque
 from itertools import islice
-from threading import RLock
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Final
-from weakref import WeakSet
 
 from kaizen_nexus._common import session_arguments as _arguments
+from kaizen_nexus._common.fork_locks import fork_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +22,6 @@ _BATCH: Final = 256
 _ID_BYTES: Final = 16
 
 _random_ids: deque[str] = deque()
-_tables: WeakSet[TableCore] = WeakSet()
 
 
 def random_id() -> str:
@@ -38,15 +36,9 @@ def random_id() -> str:
         return first
 
 
-def _after_fork_in_child() -> None:
-    """Forget what must not be shared with the parent: random ids, and locks its threads held."""
-    _random_ids.clear()
-    for table in list(_tables):
-        table._lock = RLock()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    # Parent and child must not hand out the same ids.
+    os.register_at_fork(after_in_child=_random_ids.clear)
 
 
 def lookup_key(session_id: object) -> str:
@@ -70,11 +62,10 @@ class TableCore:
         self._names: set[str] = set()
         # No row expires before this; it may lie too early, never too late.
         self._earliest = 2 * _arguments.MAX_TIME_NS
-        self._lock = RLock()
+        self._lock = fork_lock()
         self._counts = dict.fromkeys(
             ("created", "replaced", "expired", "deleted", "evicted", "refused"), 0
         )
-        _tables.add(self)
 
     def now(self) -> int:
         """Return the table's clock in nanoseconds."""

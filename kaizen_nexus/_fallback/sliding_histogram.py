@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from threading import RLock
 from time import monotonic_ns
 from typing import TYPE_CHECKING, NoReturn
 
+from kaizen_nexus._common.fork_locks import fork_lock
 from kaizen_nexus._common.latency_values import (
     DEFAULT_EXACT,
     as_exact,
@@ -75,7 +75,7 @@ class SlidingLatencyHistogram(HistogramReadings):
         self._length = slice_length_ns(self._window, size)
         self._exact = as_exact(exact)
         self._clock = as_clock(clock)
-        self._lock = RLock()  # re-entrant, as that of a histogram
+        self._lock = fork_lock()  # re-entrant, as that of a histogram
         self._number = 0  # of slices' lengths that the clock had passed at last
         self._position = 0
         self._slices = [LatencyHistogram(exact=exact) for _ in range(size)]

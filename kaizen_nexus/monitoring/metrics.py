@@ -7,10 +7,10 @@ business: they read `PerformanceMetrics.histograms`.
 from __future__ import annotations
 
 import sys
-from threading import RLock
 from typing import TYPE_CHECKING
 
 from kaizen_nexus._accel import LatencyHistogram, LatencyRecorders
+from kaizen_nexus._common.fork_locks import fork_lock
 from kaizen_nexus._common.latency_values import OPERATIONS
 from kaizen_nexus._common.timed_blocks import unknown_operation
 from kaizen_nexus.monitoring.samples import RecentSamples
@@ -64,7 +64,7 @@ class PerformanceMetrics(LatencyRecorders):
         )
         self._failures = dict.fromkeys(OPERATIONS, 0)
         # Re-entrant: the collector may run a finaliser that records a failure while it is held.
-        self._failures_lock = RLock()
+        self._failures_lock = fork_lock()
         for operation, values in zip(OPERATIONS, initial, strict=True):
             for seconds in values:
                 self.histograms[operation].record(seconds)
