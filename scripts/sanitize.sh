@@ -3,7 +3,7 @@
 # UndefinedBehaviorSanitizer; any report fails.
 usage="usage: scripts/sanitize.sh [--quick] [pytest arguments]
 
-  --quick   the compiled core alone, few Hypothesis examples, less of what is slow (about 90 s)
+  --quick   the compiled core alone, few Hypothesis examples, less of what is slow (two minutes)
 
 PYTHON names the interpreter, one that has the extra 'test' (default: .venv/bin/python, or python3).
 Needs gcc with libasan and libubsan."

@@ -4,7 +4,8 @@
 usage="usage: scripts/valgrind.sh [pytest arguments]
 
 By default the tests of the compiled core, with few Hypothesis examples, but for those that measure
-time, use much of it, or start programs of their own; about ten minutes. Arguments replace that choice: scripts/valgrind.sh tests/unit/core/test_cache_key.py
+time, use much of it, or start programs of their own; twelve minutes. Arguments replace that choice:
+scripts/valgrind.sh tests/unit/core/test_cache_key.py
 
 PYTHON names the interpreter, one that has the extra 'test' (default: .venv/bin/python, or python3).
 Best from 3.12 on: before, the interpreter itself uses uninitialised memory, harmlessly."

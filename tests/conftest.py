@@ -42,10 +42,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = config.getoption("--core")
     if chosen is None:
         return
+    unwanted = PURE if chosen == COMPILED.name else COMPILED
     kept, dropped = [], []
     for item in items:
-        core = item.callspec.params.get("core") if hasattr(item, "callspec") else None
-        (kept if core is None or core.name == chosen else dropped).append(item)
+        values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        packages = [value.package if isinstance(value, Core) else value for value in values]
+        # A fixture of wider scope than `core` has the package's name itself as its parameter.
+        drop = any(isinstance(name, str) and name == unwanted.package for name in packages)
+        (dropped if drop else kept).append(item)
     items[:] = kept
     config.hook.pytest_deselected(items=dropped)
 
