@@ -9,7 +9,8 @@ past. Like the rows, buckets are kept for reuse and never given back.
 The tag is the id's own hash, times a random odd number of the table: what collides cannot be
 computed from outside even where the interpreter's hashes are not randomised.
 
-Nothing here can run Python code. Only `index_reserve` allocates, and changes nothing if it fails.
+Nothing here can run Python code. Once open, only `index_reserve` allocates; where that fails, every
+id is still found as before.
 
 Source: Fagin, Nievergelt, Pippenger and Strong, "Extendible hashing" (1979); the removal is
 algorithm R of Knuth, "The Art of Computer Programming" 3, 6.4.

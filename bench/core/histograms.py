@@ -27,9 +27,10 @@ from bench.core.operations import (
     Target,
     clock_reads,
     less_than_a_million,
+    measured,
 )
 from bench.core.scale import Scale
-from bench.report import Row, Section
+from bench.report import Section
 from kaizen_nexus.monitoring.metrics import OPERATIONS
 
 __all__ = ["latencies", "measure"]
@@ -57,12 +58,7 @@ def measure(scale: Scale, say: Callable[[str], None]) -> Section:
     WrongAnswerError
         A contender does something else than what it is timed for.
     """
-    rows: list[Row] = []
-    data: dict[str, object] = {}
-    for operation in operations(scale, say):
-        more, data[operation.name] = operation.measure(scale, say)
-        rows += more
-    return Section("Latency histogram", rows, data)
+    return measured("Latency histogram", operations(scale, say), scale, say)
 
 
 def operations(scale: Scale, say: Callable[[str], None]) -> Iterator[Operation]:

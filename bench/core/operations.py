@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.core.contenders import COMPILED, Call
 from bench.core.scale import Scale
-from bench.report import Row
+from bench.report import Row, Section
 from bench.timing import Run, Sample, take_turns
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "duration",
     "figures",
     "less_than_a_million",
+    "measured",
     "spread",
 ]
 
@@ -170,6 +171,18 @@ class Operation:
         if sum_of_parts >= goal:
             return f"{text}, which is more than the target leaves"
         return f"{text}; the rest of the operation takes {duration(max(own - sum_of_parts, 0.0))}"
+
+
+def measured(
+    title: str, operations: Iterable[Operation], scale: Scale, say: Callable[[str], None]
+) -> Section:
+    """Measure one operation after the other, and return what there is to say about them all."""
+    rows: list[Row] = []
+    data: dict[str, object] = {}
+    for operation in operations:
+        more, data[operation.name] = operation.measure(scale, say)
+        rows += more
+    return Section(title, rows, data)
 
 
 def less_than_a_million(size: int) -> str:

@@ -22,10 +22,11 @@ from bench.core.operations import (
     Part,
     Target,
     clock_reads,
+    measured,
 )
 from bench.core.scale import Scale
 from bench.core.sweeps import sweep_all, whole_tables
-from bench.report import Row, Section
+from bench.report import Section
 from bench.timing import collector_off
 
 __all__ = ["check_state", "filled", "measure"]
@@ -52,12 +53,7 @@ def measure(scale: Scale, say: Callable[[str], None]) -> Section:
     WrongAnswerError
         A contender does something else than what it is timed for.
     """
-    rows: list[Row] = []
-    data: dict[str, object] = {}
-    for operation in operations(scale, say):
-        more, data[operation.name] = operation.measure(scale, say)
-        rows += more
-    return Section("Sessions", rows, data)
+    return measured("Sessions", operations(scale, say), scale, say)
 
 
 def operations(scale: Scale, say: Callable[[str], None]) -> Iterator[Operation]:

@@ -13,12 +13,8 @@ from bench.wheel.workload import SECOND, Int32s, Int64s, Table, table, trace
 __all__ = ["whole_workload"]
 
 OPERATIONS = 200_000  # at least, so that small tables are measurable
-INTERVALS = (
-    2,
-    10,
-    60,
-    300,
-)  # seconds between two sweeps; the session manager's default is the last
+INTERVALS = (2, 10, 60, 300)
+"""Seconds between two sweeps; the session manager's default is the last."""
 
 
 def whole_workload(
