@@ -8,8 +8,9 @@ cdef enum:
 cdef class HistogramMemory:
     """Owns the numpy arrays that a `Store` points into, and lets them grow.
 
-    Allocating may run finalisers that record here, so whatever had to be allocated for is looked
-    at anew afterwards. Once a method is done with that, no Python code runs until it returns, nor
+    The methods are called within the histogram's critical section. Allocating may run finalisers
+    that record here, and may suspend the section, so whatever had to be allocated for is looked at
+    anew afterwards. Once a method is done with that, no Python code runs until it returns, nor
     until its caller has used what it returned for.
     """
 
@@ -39,7 +40,7 @@ cdef class HistogramMemory:
             self._reserve_missing(missing, size)
 
     cdef int _absorb(self, HistogramMemory other) except -1:
-        """Record what `other`, another one, has recorded."""
+        """Record what `other` has recorded; one of the two is private to the caller."""
         self._fold()
         other._fold()
         while room_for(&self._store, &other._store) != READY:
@@ -113,8 +114,9 @@ cdef class HistogramMemory:
 
 cdef inline int record_in(HistogramMemory histogram, double seconds) except -1:
     """Record one value. Where folding fails for want of memory, it is refused and none is lost."""
-    if histogram._store.waiting == BLOCK:
-        histogram._fold()
-    histogram._store.block[histogram._store.waiting] = seconds
-    histogram._store.waiting += 1
+    with cython.critical_section(histogram):
+        if histogram._store.waiting == BLOCK:
+            histogram._fold()
+        histogram._store.block[histogram._store.waiting] = seconds
+        histogram._store.waiting += 1
     return 0

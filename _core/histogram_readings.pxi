@@ -7,12 +7,20 @@ cdef object integer(const uint64_t *words, int size):
     return int.from_bytes(data[:8 * size], "little")
 
 
+cdef int put_percentiles(const Store *store, list points) except -1:
+    """Replace each point by its percentile, in place: a new list could run finalisers."""
+    cdef Py_ssize_t i
+    for i in range(len(points)):
+        points[i] = percentile_of(store, <double>points[i])
+    return 0
+
+
 @cython.no_gc
 cdef class HistogramReadings(HistogramMemory):
     """The statistics of a histogram, each of one instant.
 
-    A reader folds what waits first. It then takes what it needs at once, without Python code in
-    between, and computes from that.
+    A reader folds what waits first. It then takes what it needs at once, in one critical section
+    and without Python code in between, and computes from that.
     """
 
     @property
@@ -23,43 +31,48 @@ cdef class HistogramReadings(HistogramMemory):
     @property
     def retained(self):
         """How many values are retained now."""
-        return retained_of(&self._store)
+        with cython.critical_section(self):
+            return retained_of(&self._store)
 
     @property
     def count(self):
         """Number of recorded values, clamped ones included."""
-        return count_of(&self._store)
+        with cython.critical_section(self):
+            return count_of(&self._store)
 
     @property
     def min(self):
         """The least recorded value, in seconds."""
-        self._fold()
-        return self._store.totals.minimum if self._store.totals.count else 0.0
+        cdef Totals totals
+        self._take(&totals)
+        return totals.minimum if totals.count else 0.0
 
     @property
     def max(self):
         """The greatest recorded value, in seconds."""
-        self._fold()
-        return self._store.totals.maximum
+        cdef Totals totals
+        self._take(&totals)
+        return totals.maximum
 
     @property
     def sum(self):
         """The sum of all recorded values, in seconds, correctly rounded."""
-        self._fold()
-        return sum_of(integer(self._store.totals.sum, SUM_WORDS))
+        cdef Totals totals
+        self._take(&totals)
+        return sum_of(integer(totals.sum, SUM_WORDS))
 
     @property
     def mean(self):
         """The arithmetic mean, in seconds, correctly rounded: that of `statistics.mean`."""
-        self._fold()
-        cdef Totals totals = self._store.totals
+        cdef Totals totals
+        self._take(&totals)
         return mean_of(integer(totals.sum, SUM_WORDS), totals.count)
 
     @property
     def stddev(self):
         """The population standard deviation, in seconds, correctly rounded."""
-        self._fold()
-        cdef Totals totals = self._store.totals
+        cdef Totals totals
+        self._take(&totals)
         return stddev_of(
             integer(totals.sum, SUM_WORDS), integer(totals.squares, SQUARE_WORDS), totals.count
         )
@@ -67,8 +80,10 @@ cdef class HistogramReadings(HistogramMemory):
     @property
     def median(self):
         """The median, in seconds, averaging the two middle values of an even count."""
-        cdef HistogramMemory ranked = self._ranked()
-        return median_of(&ranked._store)
+        cdef HistogramMemory ranked
+        with cython.critical_section(self):
+            ranked = self._ranked()
+            return median_of(&ranked._store)
 
     @property
     def clamped(self):
@@ -77,8 +92,8 @@ cdef class HistogramReadings(HistogramMemory):
         ``negative`` (recorded as 0), ``nan`` (recorded as 0), and ``overflow`` (above 2**33 s,
         infinity included, recorded as 2**33 s).
         """
-        self._fold()
-        cdef Totals totals = self._store.totals
+        cdef Totals totals
+        self._take(&totals)
         return dict(zip(CLAMPS, totals.clamped))
 
     def percentile(self, percentile, /):
@@ -93,16 +108,18 @@ cdef class HistogramReadings(HistogramMemory):
             `percentile` is not a real number, or not within 0 to 100.
         """
         cdef double point = as_percentile(percentile)
-        cdef HistogramMemory ranked = self._ranked()
-        return percentile_of(&ranked._store, point)
+        cdef HistogramMemory ranked
+        with cython.critical_section(self):
+            ranked = self._ranked()
+            return percentile_of(&ranked._store, point)
 
     def percentiles(self, percentiles, /):
         """Return the `percentile` for each of `percentiles`, all of the same instant."""
         cdef list points = [as_percentile(point) for point in percentiles]
-        cdef HistogramMemory ranked = self._ranked()
-        cdef Py_ssize_t i
-        for i in range(len(points)):    # in place: a new list could run finalisers that record here
-            points[i] = percentile_of(&ranked._store, <double>points[i])
+        cdef HistogramMemory ranked
+        with cython.critical_section(self):
+            ranked = self._ranked()
+            put_percentiles(&ranked._store, points)
         return points
 
     def summary(self):
@@ -115,12 +132,14 @@ cdef class HistogramReadings(HistogramMemory):
             ``p999`` and ``stddev``; zeros when empty.
         """
         cdef list points = list(SUMMARY_PERCENTILES.values())
-        cdef HistogramMemory ranked = self._ranked()
-        cdef double median = median_of(&ranked._store)
-        cdef Totals totals = ranked._store.totals
-        cdef Py_ssize_t i
-        for i in range(len(points)):
-            points[i] = percentile_of(&ranked._store, <double>points[i])
+        cdef Totals totals
+        cdef double median
+        cdef HistogramMemory ranked
+        with cython.critical_section(self):
+            ranked = self._ranked()
+            totals = ranked._store.totals
+            median = median_of(&ranked._store)
+            put_percentiles(&ranked._store, points)
         total = integer(totals.sum, SUM_WORDS)
         cdef dict summary = {
             "mean": mean_of(total, totals.count),
@@ -145,18 +164,29 @@ cdef class HistogramReadings(HistogramMemory):
         cdef Py_ssize_t low, high, step, i
         PySlice_Unpack(as_slice(start, stop), &low, &high, &step)
         cdef list values = []
-        self._fold()
-        PySlice_AdjustIndices(self._store.retained, &low, &high, step)
-        for i in range(low, high):
-            values.append(sample(&self._store, i))
+        with cython.critical_section(self):
+            self._fold()
+            PySlice_AdjustIndices(self._store.retained, &low, &high, step)
+            for i in range(low, high):
+                values.append(sample(&self._store, i))
         return values
 
     def __repr__(self):
         """Return the count and the main statistics."""
         return describe(self.summary())
 
+    cdef int _take(self, Totals *totals) except -1:
+        """Copy the totals of one instant."""
+        with cython.critical_section(self):
+            self._fold()
+            totals[0] = self._store.totals
+        return 0
+
     cdef HistogramMemory _ranked(self):
-        """Return what to read order statistics from, at once: the sorted samples, or this."""
+        """Return what to read order statistics from, at once: the sorted samples, or this.
+
+        To be called, and what it returns read, within one critical section.
+        """
         self._fold()
         if not is_exact(&self._store):
             return self

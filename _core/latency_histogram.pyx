@@ -4,13 +4,13 @@
 Counts are int64 numpy arrays, one per octave of values that occurred; retained samples are a
 float64 numpy ring. A histogram keeps no labels and no rates: those belong to its callers.
 
-Locking. The GIL is the lock: an update, and what a reader takes, runs from its first to its last
-memory access without a Python call, an allocation of a container or a release of the GIL. Storage
-is allocated before. Bulk recording releases the GIL only while it fills a private histogram, merged
-afterwards. A lock of its own would double the price of `record` and could be inherited locked over
-a fork; a free-threaded interpreter turns the GIL on for a module that, like this one, does not
-declare that it can do without. Methods are built-in descriptors (binding=False) because the
-interpreter calls those fastest.
+Locking. A histogram's own critical sections guard its memory: its lock where the interpreter has no
+GIL, and nothing at all where it has one, since an update, and what a reader takes, runs from its
+first to its last memory access without a Python call, an allocation of a container or a release of
+the GIL. Storage is allocated before. A section is never entered within that of another histogram,
+so none is suspended between two accesses, and none can be inherited locked over a fork. Bulk
+recording releases the GIL only while it fills a private histogram, merged afterwards. Methods are
+built-in descriptors (binding=False) because the interpreter calls those fastest.
 """
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
@@ -121,9 +121,10 @@ cdef class LatencyHistogram(HistogramReadings):
 
     def __init__(self, *, exact=DEFAULT_EXACT):
         cdef Py_ssize_t retained = as_exact(exact)
-        clear(&self._store)
-        self._store.capacity = 0
-        self._store.exact = retained
+        with cython.critical_section(self):
+            clear(&self._store)
+            self._store.capacity = 0
+            self._store.exact = retained
 
     def record(self, seconds, /):
         """Record one value, in seconds; a value out of range is clamped and counted as such.
@@ -148,10 +149,7 @@ cdef class LatencyHistogram(HistogramReadings):
             Its dtype, shape or strides are others.
         """
         cdef const double[::1] view = float64_view(values)
-        if view.shape[0] > BLOCK:
-            self._absorb(self._counted(view))
-        elif view.shape[0]:
-            self._record_block(&view[0], view.shape[0])
+        self._record_view(view)
 
     def merge(self, other, /):
         """Record all that `other` recorded, after what this histogram did.
@@ -169,7 +167,7 @@ cdef class LatencyHistogram(HistogramReadings):
         """
         if not isinstance(other, LatencyHistogram):
             raise not_a_histogram(other, "merge")
-        self._absorb((<LatencyHistogram>other).copy())
+        self._merge((<LatencyHistogram>other).copy())
 
     def subtract(self, other, /):
         """Take out all that `other`, an earlier copy of this histogram, had recorded.
@@ -200,18 +198,21 @@ cdef class LatencyHistogram(HistogramReadings):
             raise not_contained()
         check_difference(rehearsal._state())
         # More may have been recorded meanwhile. It is left, too; but a reset may have intervened.
-        self._fold()
-        if not subtract(&self._store, &taken._store):
-            raise not_contained()
+        with cython.critical_section(self):
+            self._fold()
+            if not subtract(&self._store, &taken._store):
+                raise not_contained()
 
     def reset(self):
         """Forget every value."""
-        clear(&self._store)
+        with cython.critical_section(self):
+            clear(&self._store)
 
     def copy(self):
         """Return an independent histogram in the same state."""
         cdef LatencyHistogram duplicate = self._like()
-        duplicate._absorb(self)
+        with cython.critical_section(self):
+            duplicate._absorb(self)
         return duplicate
 
     def to_bytes(self):
@@ -249,6 +250,20 @@ cdef class LatencyHistogram(HistogramReadings):
         cdef LatencyHistogram histogram = LatencyHistogram.__new__(LatencyHistogram)
         histogram._store.exact = self._store.exact
         return histogram
+
+    cdef int _record_view(self, const double[::1] values) except -1:
+        if values.shape[0] > BLOCK:
+            self._merge(self._counted(values))
+        elif values.shape[0]:
+            with cython.critical_section(self):
+                self._record_block(&values[0], values.shape[0])
+        return 0
+
+    cdef int _merge(self, LatencyHistogram other) except -1:
+        """Record what `other`, which is private, has recorded."""
+        with cython.critical_section(self):
+            self._absorb(other)
+        return 0
 
     cdef LatencyHistogram _counted(self, const double[::1] values):
         """Return a histogram of many values, counted without the GIL if that takes long."""

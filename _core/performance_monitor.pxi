@@ -52,23 +52,27 @@ cdef class PerformanceMonitor:
 
     def __enter__(self):
         """Start timing a block."""
-        if self._further or self._taken or self._clock is not None:
-            self._enter_further()
-        else:
-            self._taken = True
-            self._start = monotonic_ns()        # last, so that the block is all that is timed
+        if self._clock is None:
+            with cython.critical_section(self):
+                if not self._taken and not self._further:
+                    self._taken = True
+                    self._start = monotonic_ns()    # last: the block is all that is timed
+                    return self
+        self._enter_further(monotonic_ns() if self._clock is None else self._clock())
         return self
 
     def __exit__(self, kind, error, traceback):
         """Record the block, as a failure if it raised."""
         cdef int64_t stop = monotonic_ns() if self._clock is None else self._clock()
-        cdef int64_t start = self._start
-        if self._further:
+        cdef int64_t start = 0
+        cdef bint alone = False
+        with cython.critical_section(self):
+            if self._taken and not self._further:
+                alone = True
+                start = self._start
+                self._taken = False
+        if not alone:
             start = self._leave_further()
-        elif self._taken:
-            self._taken = False
-        else:
-            raise not_entered()
         cdef double seconds = <double>(stop - start) / 1e9
         self.duration = seconds
         if kind is None and self._histogram is not None:    # None once the collector cleared it
@@ -91,25 +95,30 @@ cdef class PerformanceMonitor:
         """Return the operation."""
         return f"PerformanceMonitor({self._operation!r})"
 
-    cdef int _enter_further(self) except -1:
-        """Start timing a block while another may be open, or by a clock of the caller's."""
-        cdef int64_t start = monotonic_ns() if self._clock is None else self._clock()
-        # `has_open_block` may let another thread in, so `_taken` is read after it.
-        if (self._further and has_open_block(self)) or self._taken:
-            open_block(self, start)
-            self._further += 1
-        else:
-            self._taken = True
-            self._start = start
+    cdef int _enter_further(self, int64_t start) except -1:
+        """Start timing a block while another may be open."""
+        cdef bint nested = has_open_block(self)
+        with cython.critical_section(self):
+            if not nested and not self._taken:
+                self._taken = True
+                self._start = start
+                return 0
+            self._further += 1      # first, so that whoever leaves looks for a further block
+        open_block(self, start)
         return 0
 
     cdef int64_t _leave_further(self) except? -1:
         """Return the start of the block that is left."""
         further = close_block(self)
-        if further is not None:
-            self._further -= 1
-            return further
-        if not self._taken:
+        cdef int64_t start = 0 if further is None else further
+        cdef bint entered = True
+        with cython.critical_section(self):
+            if further is not None:
+                self._further -= 1
+            else:
+                entered = self._taken
+                start = self._start
+                self._taken = False
+        if not entered:
             raise not_entered()
-        self._taken = False
-        return self._start
+        return start

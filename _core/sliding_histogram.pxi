@@ -29,12 +29,13 @@ cdef class SlidingLatencyHistogram:
 
     Notes
     -----
-    Thread-safe. Recording is O(1), amortised; emptying the slices of a pause of any length is
-    O(slices). Its memory is that of as many histograms as there are slices, for ever.
+    Thread-safe; what is recorded while it is read may be in what is read, or not. Recording is
+    O(1), amortised; replacing the slices of a pause of any length is O(slices). Its memory is that
+    of as many histograms as there are slices, for ever.
     """
 
     cdef list _slices
-    cdef LatencyHistogram _present      # the one of `_slices` at `_position`
+    cdef LatencyHistogram _latest       # the slice of the present, at `_position`
     cdef Py_ssize_t _position
     cdef int64_t _number                # of slices' lengths that the clock had passed at last
     cdef int64_t _length                # of a slice, in nanoseconds
@@ -53,7 +54,7 @@ cdef class SlidingLatencyHistogram:
         self._number = 0
         self._position = 0
         self._slices = [LatencyHistogram(exact=exact) for _ in range(size)]
-        self._present = self._slices[0]
+        self._latest = self._slices[0]
 
     @property
     def window(self):
@@ -75,9 +76,8 @@ cdef class SlidingLatencyHistogram:
         """How many values of the window are retained now."""
         cdef LatencyHistogram part
         cdef Py_ssize_t retained = 0
-        self._rotate()
-        for part in self._slices:
-            retained += retained_of(&part._store)
+        for part in self._in_order():
+            retained += part.retained
         return min(retained, self._exact)
 
     @property
@@ -85,9 +85,8 @@ cdef class SlidingLatencyHistogram:
         """Number of values in the window, clamped ones included."""
         cdef LatencyHistogram part
         cdef int64_t count = 0
-        self._rotate()
-        for part in self._slices:
-            count += count_of(&part._store)
+        for part in self._in_order():
+            count += part.count
         return count
 
     @property
@@ -128,8 +127,7 @@ cdef class SlidingLatencyHistogram:
     def record(self, seconds, /):
         """Record one value, in seconds, now: see `LatencyHistogram.record`."""
         cdef double value = seconds_of(seconds)
-        self._rotate()
-        record_in(self._present, value)
+        record_in(self._present(), value)
 
     def record_many(self, values, /):
         """Record every value of an array, now: see `LatencyHistogram.record_many`."""
@@ -137,11 +135,9 @@ cdef class SlidingLatencyHistogram:
         cdef LatencyHistogram batch
         if view.shape[0] > BLOCK:
             batch = LatencyHistogram(exact=self._exact)._counted(view)
-            self._rotate()      # only now, since that took its time
-            self._present._absorb(batch)
+            self._present()._merge(batch)       # the slice of after counting, which took its time
         elif view.shape[0]:
-            self._rotate()
-            self._present._record_block(&view[0], view.shape[0])
+            self._present()._record_view(view)
 
     def percentile(self, percentile, /):
         """Return the value of the nearest rank: see `LatencyHistogram.percentile`."""
@@ -163,20 +159,16 @@ cdef class SlidingLatencyHistogram:
         """Return a `LatencyHistogram` of what the window holds now, to merge, keep or send."""
         cdef LatencyHistogram merged = LatencyHistogram(exact=self._exact)
         cdef LatencyHistogram part
-        cdef Py_ssize_t i
-        self._rotate()
-        while not self._fits(merged):
-            self._make_room(merged)
-        for i in range(1, len(self._slices) + 1):       # from the oldest to the present one
-            part = self._slices[(self._position + i) % len(self._slices)]
-            absorb(&merged._store, &part._store)
+        for part in self._in_order():
+            with cython.critical_section(part):
+                merged._absorb(part)
         return merged
 
     def reset(self):
         """Forget every value."""
         cdef LatencyHistogram part
-        for part in self._slices:
-            clear(&part._store)
+        for part in list(self._slices):
+            part.reset()
 
     def __reduce__(self):
         """Refuse to be copied or pickled: a snapshot can be."""
@@ -186,44 +178,38 @@ cdef class SlidingLatencyHistogram:
         """Return the window, the count and the main statistics."""
         return describe(self.summary(), "SlidingLatencyHistogram", window=self.window)
 
-    cdef int _rotate(self) except -1:
-        """Make the slice of the present `_present`; no Python code runs after that."""
+    cdef LatencyHistogram _present(self):
+        """Return the slice of the present, having replaced those whose time has passed."""
         cdef Py_ssize_t size = len(self._slices)    # raises if there is no list (any more)
         cdef int64_t now = monotonic_ns() if self._clock is None else clock_reading(self._clock())
         cdef int64_t number = now // self._length
-        cdef int64_t passed = min(number - self._number, <int64_t>size)
-        if passed > 0:
-            self._number = number
-            while passed:
-                passed -= 1
-                self._position += 1
-                if self._position == size:
-                    self._position = 0
-                self._present = self._slices[self._position]
-                clear(&self._present._store)
-        return 0
+        cdef int64_t passed
+        cdef Py_ssize_t i
+        cdef list empty = None
+        while True:
+            with cython.critical_section(self):
+                passed = min(number - self._number, <int64_t>size)
+                if passed <= 0:
+                    return self._latest
+                if empty is not None and passed <= len(empty):
+                    for i in range(passed):
+                        self._position = (self._position + 1) % size
+                        # Exchanged, so that nothing is destroyed in the section.
+                        empty[i], self._slices[self._position] = (
+                            self._slices[self._position], empty[i]
+                        )
+                    self._number = number
+                    self._latest = self._slices[self._position]
+                    return self._latest
+            empty = [LatencyHistogram(exact=self._exact) for _ in range(passed)]
 
-    cdef bint _fits(self, LatencyHistogram merged):
-        """Whether every slice is folded, and an empty histogram has room for them all."""
-        cdef LatencyHistogram part
-        cdef Py_ssize_t retained = 0
-        for part in self._slices:
-            if part._store.waiting or room_for(&merged._store, &part._store) != READY:
-                return False
-            retained += part._store.retained
-        return ring_for(&merged._store, retained) <= merged._store.capacity
-
-    cdef int _make_room(self, LatencyHistogram merged) except -1:
-        cdef LatencyHistogram part
-        cdef Py_ssize_t retained = 0
-        cdef set used = set()
-        cdef int octave
-        for part in self._slices:
-            part._fold()
-            retained += part._store.retained
-            for octave in range(OCTAVES):
-                if part._store.octave_counts[octave]:
-                    used.add(octave)
-        merged._reserve_octaves(sorted(used))
-        merged._reserve_ring(ring_for(&merged._store, retained))
-        return 0
+    cdef list _in_order(self):
+        """Return the slices, from the oldest to the one of the present."""
+        self._present()
+        cdef list parts = list(self._slices)    # here, as a new list could run finalisers
+        cdef Py_ssize_t size = len(parts)
+        cdef Py_ssize_t i
+        with cython.critical_section(self):
+            for i in range(size):
+                parts[i] = self._slices[(self._position + 1 + i) % size]
+        return parts

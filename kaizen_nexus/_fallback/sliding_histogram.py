@@ -58,8 +58,9 @@ class SlidingLatencyHistogram(HistogramReadings):
 
     Notes
     -----
-    Thread-safe. Recording is O(1), amortised; emptying the slices of a pause of any length is
-    O(slices). Its memory is that of as many histograms as there are slices, for ever.
+    Thread-safe; what is recorded while it is read may be in what is read, or not. Recording is
+    O(1), amortised; replacing the slices of a pause of any length is O(slices). Its memory is that
+    of as many histograms as there are slices, for ever.
     """
 
     def __init__(
