@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.core.contenders.sessions import CACHES, TABLES, Cache, Sessions, new_ids
+from bench.core.contenders.sessions import CACHES, TABLES, Cache, Sessions
+from bench.core.ids import random_ids
 from bench.core.sessions import check_state
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ EVERY = {**TABLES, **CACHES}
 @pytest.fixture(params=EVERY)
 def filled(request: pytest.FixtureRequest, make: Callable[[object], Cache]) -> tuple[Cache, str]:
     """Fill a contender; return it and the id of one of its many sessions."""
-    ids = new_ids(SIZE)
+    ids = random_ids(SIZE)
     contender = make(EVERY[request.param])
     contender.fill(ids)
     check_state(request.param, contender, ids)
@@ -31,7 +32,7 @@ def filled(request: pytest.FixtureRequest, make: Callable[[object], Cache]) -> t
 def table(request: pytest.FixtureRequest, make: Callable[[object], Sessions]) -> Sessions:
     """Fill a table with many sessions."""
     contender = make(TABLES[request.param])
-    contender.fill(new_ids(SIZE))
+    contender.fill(random_ids(SIZE))
     assert contender.active() == SIZE
     return contender
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from bench.core.contenders import COMPILED, ORIGINAL, PURE, WrongAnswerError
 from bench.core.distribution import duration
+from bench.core.ids import random_ids
 from bench.core.judging import judged
 from bench.core.scale import Scale
 from bench.core.store import CHANNEL, STATE, Store
-from bench.core.subjects import isolated_heap, random_ids, stores
+from bench.core.subjects import isolated_heap, stores
 from bench.report import Row, Section
 
 __all__ = ["full_collections", "measure"]

@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 
 from bench.core.contenders import COMPILED, ORIGINAL, PURE, WrongAnswerError
 from bench.core.distribution import bucket_peaks, duration, quantile
+from bench.core.ids import random_ids
 from bench.core.judging import judged
 from bench.core.reader import gaps_of
 from bench.core.scale import Scale
 from bench.core.store import CHANGE, CHANNEL, STATE, Store
-from bench.core.subjects import isolated_heap, no_collections, random_ids, stores
+from bench.core.subjects import isolated_heap, no_collections, stores
 from bench.report import Row, Section
 
 __all__ = ["factor", "measure"]

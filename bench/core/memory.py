@@ -15,10 +15,11 @@ from pathlib import Path
 
 from bench.core.child import run
 from bench.core.contenders import COMPILED, ORIGINAL, PURE, WrongAnswerError
+from bench.core.ids import random_ids
 from bench.core.judging import judged
 from bench.core.scale import Scale
 from bench.core.store import STATE, USER
-from bench.core.subjects import no_collections, random_ids, stores
+from bench.core.subjects import no_collections, stores
 from bench.report import Row, Section
 
 __all__ = ["churned", "drift", "idle", "measure"]

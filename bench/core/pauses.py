@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.contenders import COMPILED, ORIGINAL, PURE, WrongAnswerError
 from bench.core.distribution import arrival_quantile, duration, quantile, survival
+from bench.core.ids import random_ids
 from bench.core.judging import judged
-from bench.core.reader import CHUNK, Draw, Observed, Reader, draws, without_table
+from bench.core.reader import Draw, Observed, Reader, draws, without_table
 from bench.core.scale import Scale
 from bench.core.store import STATE, Store
-from bench.core.subjects import DICT, LIBRARY, isolated_heap, no_collections, random_ids, stores
+from bench.core.subjects import DICT, LIBRARY, isolated_heap, no_collections, stores
 from bench.report import Row, Section
 
 __all__ = ["measure"]
@@ -24,9 +26,9 @@ SLICE_TARGET_NS = 1e6
 GET_TARGET_NS = 5e6
 DRAWS = 250_000
 CONTROL = 2_000_000
-QUIET = 300_000
 OURS = (COMPILED, PURE)
-REPEATS = 2
+Percentile = Callable[[NDArray[np.int64], float], float]
+REPEATS = 5
 """Of our own; what the others show once is plain enough."""
 FAILURES_BORNE = 3
 
@@ -68,7 +70,7 @@ def measure(scale: Scale, say: Callable[[str], None]) -> Section:
     load = prepared(scale.many)
     measured = {name: Measured() for name in makers}
     gaps = []
-    for repeat in range(max(1, min(REPEATS, scale.rounds // 5))):
+    for repeat in range(min(REPEATS, max(1, scale.rounds // 5))):
         for name in makers if repeat == 0 else [name for name in OURS if name in makers]:
             say(f"pauses: {name}, run {repeat + 1}")
             with isolated_heap():
@@ -112,7 +114,7 @@ def expire_under_load(store: Store, load: Load, measured: Measured) -> None:
     finally:
         reader.stop.set()
     measured.expiry.append(reader.finish())
-    quiet = Reader(store.get, store.update, load.both, limit=max(CHUNK, min(QUIET, many)))
+    quiet = Reader(store.get, store.update, load.both, limit=len(measured.expiry[-1].gaps))
     quiet.start()
     measured.quiet.append(quiet.finish())
     for seen in (measured.expiry[-1], measured.quiet[-1]):
@@ -200,31 +202,27 @@ def _slice_row(name: str, of: Measured, control: NDArray[np.int64], many: int) -
 def _get_row(name: str, of: Measured, many: int) -> Row:
     expiry = np.concatenate([seen.gaps for seen in of.expiry])
     quiet = np.concatenate([seen.gaps for seen in of.quiet])
-    worst, control = quantile(expiry, 0.999), quantile(quiet, 0.999)
-    figure = f"{duration(worst)}; p50 {duration(quantile(expiry, 0.5))}, p99 "
-    figure += f"{duration(quantile(expiry, 0.99))}, {_longest(expiry)}; without a sweep "
-    figure += f"p99.9 {duration(control)}, {_longest(quiet)}"
+    extra = f"; of all p50 {duration(quantile(expiry, 0.5))}, p99 "
+    extra += f"{duration(quantile(expiry, 0.99))}, {_longest(expiry)}, without a sweep "
+    extra += _longest(quiet)
     if not all(seen.stopped for seen in of.expiry):
-        figure += "; the reader was full before the sweep ended"
-    return _percentile_row(name, "p99.9 of a get or update", figure, (worst, control), many)
+        extra += "; the reader was full before the sweep ended"
+    row = _percentile_row(name, "p99.9 of a get or update", of, quantile, many)
+    return replace(row, figure=row.figure + extra)
 
 
 def _arrival_row(name: str, of: Measured, many: int) -> Row:
-    worst, control = (
-        arrival_quantile(np.concatenate([seen.gaps for seen in runs]), 0.999)
-        for runs in (of.expiry, of.quiet)
-    )
-    figure = f"{duration(worst)}; without a sweep {duration(control)}"
     what = "the same as seen by requests that arrive at random moments"
-    return _percentile_row(name, what, figure, (worst, control), many)
+    return _percentile_row(name, what, of, arrival_quantile, many)
 
 
-def _percentile_row(
-    name: str, what: str, figure: str, percentiles: tuple[float, float], many: int
-) -> Row:
-    """Judge a percentile, unless it would have been missed without any sweep as well."""
+def _percentile_row(name: str, what: str, of: Measured, percentile: Percentile, many: int) -> Row:
+    """Judge the median run's p99.9, unless it would have been missed without any sweep as well."""
     row_name = f"{name}: {what}"
-    worst, control = percentiles
+    runs = [percentile(seen.gaps, 0.999) for seen in of.expiry]
+    quiet = [percentile(seen.gaps, 0.999) for seen in of.quiet]
+    worst, control = median(runs), median(quiet)
+    figure = f"{_spread(runs)}; without a sweep {_spread(quiet)}"
     if name != COMPILED:
         return Row(row_name, figure)
     met = True if worst < GET_TARGET_NS else None if control >= GET_TARGET_NS else False
@@ -232,6 +230,12 @@ def _percentile_row(
     if met is None:
         reason = "this machine takes the processor away for as long when nothing is swept"
     return judged(Row(row_name, figure, "under 5 ms", met, reason), many)
+
+
+def _spread(runs: list[float]) -> str:
+    if len(runs) == 1:
+        return duration(runs[0])
+    return f"{duration(median(runs))} ({duration(min(runs))} to {duration(max(runs))})"
 
 
 def _longest(gaps: NDArray[np.int64]) -> str:

@@ -13,9 +13,9 @@ from bench.core.contenders.sessions import (
     TABLES,
     Cache,
     Dict,
-    new_ids,
     state_of,
 )
+from bench.core.ids import random_ids
 from bench.core.operations import (
     EMPTY_CALL,
     Operation,
@@ -70,7 +70,7 @@ def operations(scale: Scale, say: Callable[[str], None]) -> Iterator[Operation]:
 
 def hot() -> Iterator[Operation]:
     """Get and update the only session there is."""
-    (session_id,) = ids = new_ids(1)
+    (session_id,) = ids = random_ids(1)
     tables, no_tables = filled(TABLES, ids)
     caches, no_caches = filled(CACHES, ids)
     yardstick, _ = filled({YARDSTICK: Dict}, ids)
@@ -127,7 +127,7 @@ def create() -> Operation:
 
 def at_random(size: int, whole: bool) -> Iterator[Operation]:
     """Get and update random ids; on the largest table also sweep and count."""
-    ids = new_ids(size)
+    ids = random_ids(size)
     wanted = (COMPILED, PURE, ORIGINAL)
     tables, absent = filled({name: TABLES[name] for name in wanted}, ids)
     caches, _ = filled({"cachebox": CACHES["cachebox"]}, ids)

@@ -15,8 +15,6 @@ from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
-import numpy as np
-
 from bench.core import yardsticks
 from bench.core.contenders import COMPILED, ORIGINAL, PURE, original
 from bench.core.store import BRIEF, ROOM, STATE, TTL, USER, Store
@@ -26,7 +24,6 @@ __all__ = [
     "LIBRARY",
     "isolated_heap",
     "no_collections",
-    "random_ids",
     "stores",
 ]
 
@@ -68,12 +65,6 @@ def no_collections() -> Iterator[None]:
     finally:
         gc.enable()
         gc.collect()
-
-
-def random_ids(count: int, seed: int = 0) -> list[str]:
-    """Return ids like the table's own: 128 random bits in hexadecimal, the same for every store."""
-    digits = np.random.default_rng(seed).bytes(16 * count).hex()
-    return [digits[i : i + 32] for i in range(0, len(digits), 32)]
 
 
 def _table(module: Any) -> Store:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from bench.core.contenders import ORIGINAL, PURE, Call, expect, installed
-from bench.core.contenders.sessions import AGING, Sessions, new_ids, state_of
+from bench.core.contenders.sessions import AGING, Sessions, state_of
+from bench.core.ids import random_ids
 from bench.core.operations import Operation, Part, Target, less_than_a_million
 from bench.timing import Run, collector_off
 
@@ -83,7 +84,7 @@ def sweep_all(size: int, idle: bool) -> Operation:
         sweep = table.sweep.function()
 
         def once() -> float:
-            fill(new_ids(size))
+            fill(random_ids(size))
             table.expire()
             started = time.perf_counter()
             swept = sweep()
@@ -121,7 +122,7 @@ def freeing(size: int, idle: bool) -> Run:
     """Return what times the destruction alone of what a table of sessions holds."""
 
     def once() -> float:
-        ids = new_ids(size)
+        ids = random_ids(size)
         held: list[object] = [*ids] if idle else [(n, state_of(turn)) for turn, n in enumerate(ids)]
         ids.clear()
         started = time.perf_counter()
@@ -135,7 +136,7 @@ def deleting(size: int) -> Run:
     """Return what times taking ids out of a dictionary, one by one, as an index has to."""
 
     def once() -> float:
-        ids = new_ids(size)
+        ids = random_ids(size)
         index = dict.fromkeys(ids, 0)
         started = time.perf_counter()
         # Loops in C.

@@ -1,4 +1,4 @@
-"""Several threads on one table, against one thread doing as much."""
+"""Several threads on one table of each size, against one thread doing as much."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 
 from bench.core.contenders import COMPILED, ORIGINAL, PURE
-from bench.core.contenders.sessions import TABLES, Sessions, new_ids
-from bench.core.operations import compared, figures
+from bench.core.contenders.sessions import TABLES, Sessions
+from bench.core.ids import random_ids
+from bench.core.operations import figures
 from bench.core.scale import Scale
 from bench.core.sessions import filled
 from bench.report import Row, Section
@@ -19,7 +21,6 @@ from bench.timing import Run, collector_off, take_turns
 __all__ = ["THREADS", "measure", "together"]
 
 THREADS = 4
-SESSIONS = 1_000
 AT_LEAST = 0.02
 """Seconds: several of the slices of 5 ms after which a thread gives way to another."""
 
@@ -39,37 +40,35 @@ def measure(scale: Scale, say: Callable[[str], None]) -> Section:
     WrongAnswerError
         A contender does something else than what it is timed for.
     """
-    say(f"{THREADS} threads")
-    ids = new_ids(SESSIONS)
-    tables, _ = filled({name: TABLES[name] for name in (COMPILED, PURE, ORIGINAL)}, ids)
     rows: list[Row] = []
     data: dict[str, object] = {}
-    for operation, runs in (("get", gets(tables, ids)), ("update", updates(tables, ids))):
-        samples = take_turns(runs, scale.rounds, AT_LEAST)
-        data[operation] = {name: figures(sample) for name, sample in samples.items()}
-        for name in tables:
-            one, several = samples[label(name, 1)], samples[label(name, THREADS)]
-            figure = f"{1 / several.median / 1e6:.3g} million a second, "
-            figure += f"{compared(several.times(one))} of one thread"
-            rows.append(Row(f"{operation} from {THREADS} threads: {name}", figure))
+    for size in scale.sizes:
+        say(f"{THREADS} threads, {size:,} sessions")
+        ids = random_ids(size)
+        tables, _ = filled({name: TABLES[name] for name in (COMPILED, PURE, ORIGINAL)}, ids)
+        for operation, runs in threaded(tables, ids).items():
+            what = f"{operation} from {THREADS} threads, {size:,} in the table"
+            samples = take_turns(runs, scale.rounds, AT_LEAST)
+            data[what] = {name: figures(sample) for name, sample in samples.items()}
+            for name in tables:
+                one, several = samples[label(name, 1)], samples[label(name, THREADS)]
+                figure = f"{1 / several.median / 1e6:.3g} million a second, "
+                figure += f"{one.median / several.median:.2f}x what one thread does"
+                rows.append(Row(f"{what}: {name}", figure))
     return Section("Several threads on one table", rows, data)
 
 
-def gets(tables: Mapping[str, Sessions], ids: list[str]) -> dict[str, Run]:
-    """Return getting, by contender and number of threads."""
+def threaded(tables: Mapping[str, Sessions], ids: list[str]) -> dict[str, dict[str, Run]]:
+    """Return getting and updating random ids, by contender and number of threads."""
+    # In an order of its own for each thread, the same ones for every contender.
+    orders = [random.sample(ids, len(ids)) for _ in range(THREADS)]
     return {
-        label(name, number): together([table.get.run(shuffled(ids)) for _ in range(number)])
-        for name, table in tables.items()
-        for number in (1, THREADS)
-    }
-
-
-def updates(tables: Mapping[str, Sessions], ids: list[str]) -> dict[str, Run]:
-    """Return updating, by contender and number of threads."""
-    return {
-        label(name, number): together([table.update.run(shuffled(ids)) for _ in range(number)])
-        for name, table in tables.items()
-        for number in (1, THREADS)
+        operation: {
+            label(name, number): together([call(table).run(order) for order in orders[:number]])
+            for name, table in tables.items()
+            for number in (1, THREADS)
+        }
+        for operation, call in (("get", attrgetter("get")), ("update", attrgetter("update")))
     }
 
 
@@ -93,11 +92,6 @@ def together(runs: list[Run]) -> Run:
         return seconds * number / (share * len(runs))
 
     return run
-
-
-def shuffled(ids: list[str]) -> list[str]:
-    """Return the ids in an order of their own, for each thread another."""
-    return random.sample(ids, len(ids))
 
 
 def label(name: str, number: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from importlib import import_module
@@ -18,7 +17,6 @@ __all__ = [
     "Cache",
     "Dict",
     "Sessions",
-    "new_ids",
     "state_of",
 ]
 
@@ -32,12 +30,6 @@ MANAGER = "our NexusSessionManager"
 def state_of(turn: int) -> dict[str, object]:
     """Return what a session holds in every contender."""
     return {"topic": "benchmarks", "turn": turn}
-
-
-def new_ids(number: int) -> list[str]:
-    """Return ids of the form that the table makes: 128 random bits, hexadecimal."""
-    text = secrets.token_bytes(16 * number).hex()
-    return [text[start : start + 32] for start in range(0, 32 * number, 32)]
 
 
 def an_hour_ago() -> datetime:

@@ -12,8 +12,9 @@ import pytest
 from bench.core.contenders import COMPILED, PURE, Call, WrongAnswerError
 from bench.core.contenders.histograms import METRICS, POINTS, QUANTILES, RECORDERS, ranked
 from bench.core.contenders.keys import CONFIGURATION, CONFLATED, KEYS, check, conflations
-from bench.core.contenders.sessions import AGING, CACHES, TABLES, Dict, new_ids
+from bench.core.contenders.sessions import AGING, CACHES, TABLES, Dict
 from bench.core.histograms import latencies
+from bench.core.ids import random_ids
 from bench.core.sessions import check_state
 
 VALUES = latencies(5_000)
@@ -29,7 +30,7 @@ def made(maker: Callable[[], Any]) -> Any:
 @pytest.mark.parametrize("name", [*TABLES, *CACHES, "dict"])
 def test_states_are_read_as_they_were_written(name: str) -> None:
     contender = made({**TABLES, **CACHES, "dict": Dict}[name])
-    ids = new_ids(10)
+    ids = random_ids(10)
     contender.fill(ids)
     check_state(name, contender, ids)
 
@@ -37,7 +38,7 @@ def test_states_are_read_as_they_were_written(name: str) -> None:
 @pytest.mark.parametrize("name", AGING)
 def test_what_has_expired_is_swept(name: str) -> None:
     table = made(AGING[name])
-    table.fill(new_ids(10))
+    table.fill(random_ids(10))
     assert table.sweep.function()() == 0
     assert table.active() == 10
     table.expire()
@@ -48,14 +49,14 @@ def test_what_has_expired_is_swept(name: str) -> None:
 @pytest.mark.parametrize("name", TABLES)
 def test_creating_starts_with_an_empty_table(name: str) -> None:
     table = made(TABLES[name])
-    table.fill(new_ids(10))
+    table.fill(random_ids(10))
     table.create.run()(3)
     assert table.active() == 3
 
 
 def test_a_cache_that_forgets_is_refused() -> None:
     forgetful = Dict()
-    ids = new_ids(3)
+    ids = random_ids(3)
     forgetful.fill(ids)
     del forgetful.states[ids[1]]
     with pytest.raises(WrongAnswerError, match="broken: session 1 of 3 gives None"):
@@ -64,7 +65,7 @@ def test_a_cache_that_forgets_is_refused() -> None:
 
 def test_an_update_that_does_nothing_is_refused() -> None:
     idle = Dict()
-    ids = new_ids(1)
+    ids = random_ids(1)
     idle.fill(ids)
     idle.update = Call("None", {})
     with pytest.raises(WrongAnswerError, match="an updated session"):

@@ -16,6 +16,7 @@ import pytest
 from bench.core import collector, growth, memory, pauses, plots, reader, subjects, trace
 from bench.core.child import run
 from bench.core.contenders import COMPILED, ORIGINAL, PURE, WrongAnswerError
+from bench.core.ids import random_ids
 from bench.core.scale import Scale
 from bench.core.store import CHANNEL, STATE, Store
 from bench.report import Section
@@ -57,7 +58,7 @@ def _absent() -> None:
 
 def test_every_store_does_what_the_load_needs(make: Callable[[], Store]) -> None:
     store = make()
-    dying, live = subjects.random_ids(6)[:3], subjects.random_ids(6)[3:]
+    dying, live = random_ids(6)[:3], random_ids(6)[3:]
     store.fill(dying, STATE)
     store.fill(live, STATE)
     assert store.size() == 6
@@ -120,7 +121,7 @@ def test_growth_is_compared_with_what_a_dict_shows() -> None:
 
 
 def test_the_trace_has_its_shares() -> None:
-    ids = subjects.random_ids(100)
+    ids = random_ids(100)
     drawn = trace.drawn(ids, 100_000, np.random.default_rng(3))
     operations = np.bincount([operation for operation, _ in drawn]) / len(drawn)
     assert operations == pytest.approx(trace.SHARES, abs=0.01)
