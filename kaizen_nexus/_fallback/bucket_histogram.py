@@ -1,22 +1,16 @@
 """A latency histogram with bounded memory: the pure-Python twin of the compiled class.
 
-Buckets are a counter of bucket numbers, retained samples a deque. A histogram keeps no labels and
-no rates: those belong to its callers.
+A histogram keeps no labels and no rates: those belong to its callers.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from kaizen_nexus._common.fork_locks import fork_lock
 from kaizen_nexus._common.latency_codec import HistogramState, decode, encode
 from kaizen_nexus._common.latency_values import (
-    CLAMPS,
     DEFAULT_EXACT,
     MAX_COUNT,
-    MAX_SECONDS,
     as_exact,
     as_seconds,
     float64_view,
@@ -25,10 +19,10 @@ from kaizen_nexus._common.latency_values import (
 )
 from kaizen_nexus._fallback.histogram_block import state_of
 from kaizen_nexus._fallback.histogram_difference import difference
+from kaizen_nexus._fallback.histogram_memory import HistogramMemory
 from kaizen_nexus._fallback.histogram_readings import HistogramReadings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import SupportsFloat, SupportsIndex
 
     from typing_extensions import Buffer, Self
@@ -38,7 +32,7 @@ __all__ = ["LatencyHistogram"]
 _BLOCK = 512
 
 
-class LatencyHistogram(HistogramReadings):
+class LatencyHistogram(HistogramMemory, HistogramReadings):
     """Latencies in log-linear buckets: any percentile, mergeable, in constant memory.
 
     A value, in seconds, is counted by its whole nanoseconds: below 1,024 ns in a bucket of 1 ns,
@@ -73,22 +67,8 @@ class LatencyHistogram(HistogramReadings):
     small and large superaccumulators" (2015), for values that are never negative.
     """
 
-    _exact: int
-    _count: int
-    _clamped: dict[str, int]
-    _min: float
-    _max: float
-    _total: int
-    _squares: int
-    _buckets: Counter[int]
-    _samples: deque[float]
-
     def __init__(self, *, exact: SupportsIndex = DEFAULT_EXACT) -> None:
-        # Re-entrant: the collector may run a finaliser that records here in the middle of a call.
-        self._lock = fork_lock()
-        self._waiting: list[float] = []  # always this very list: threads append to it unlocked
-        self._counting = False
-        self._restore(HistogramState.empty(as_exact(exact)))
+        super().__init__(as_exact(exact))
 
     @property
     def exact(self) -> int:
@@ -115,7 +95,7 @@ class LatencyHistogram(HistogramReadings):
         """
         self._waiting.append(seconds if type(seconds) is float else as_seconds(seconds))
         if len(self._waiting) >= _BLOCK:
-            self._settled()
+            self._fold()
 
     def record_many(self, values: Buffer, /) -> None:
         """Record every value of a one-dimensional, contiguous float64 array, in seconds.
@@ -129,7 +109,7 @@ class LatencyHistogram(HistogramReadings):
         """
         view = float64_view(values)
         with self._lock:
-            self._settled()
+            self._fold()
             for start in range(0, len(view), _BLOCK):
                 self._absorb(state_of(view[start : start + _BLOCK].tolist()))
 
@@ -151,7 +131,7 @@ class LatencyHistogram(HistogramReadings):
             raise not_a_histogram(other, "merge")
         state = other._state()
         with self._lock:
-            self._settled()
+            self._fold()
             if self._count + state.count > MAX_COUNT:
                 raise too_many_values()
             self._absorb(state)
@@ -181,7 +161,7 @@ class LatencyHistogram(HistogramReadings):
             raise not_a_histogram(other, "subtract")
         taken = other._state()
         with self._lock:
-            self._settled()
+            self._fold()
             with self._uninterrupted():
                 self._restore(difference(self._state(), taken))
 
@@ -231,60 +211,5 @@ class LatencyHistogram(HistogramReadings):
         return histogram
 
     def _settled(self) -> LatencyHistogram:
-        with self._lock:
-            if self._waiting and not self._counting:
-                with self._uninterrupted():
-                    block = self._waiting[:]
-                    state = state_of(block)
-                    del self._waiting[: len(block)]
-                    self._absorb(state)
+        self._fold()
         return self
-
-    def _absorb(self, state: HistogramState) -> None:
-        with self._uninterrupted():
-            self._count += state.count
-            for reason, number in zip(CLAMPS, state.clamped, strict=True):
-                self._clamped[reason] += number
-            if state.count:
-                self._min = min(self._min, state.minimum)
-                self._max = max(self._max, state.maximum)
-            self._total += state.total
-            self._squares += state.squares
-            self._buckets.update(state.buckets)
-            self._samples.extend(state.samples)
-
-    @contextmanager
-    def _uninterrupted(self) -> Iterator[None]:
-        """Let what a finaliser records, which the collector runs in here, wait."""
-        before, self._counting = self._counting, True
-        try:
-            yield
-        finally:
-            self._counting = before
-
-    def _state(self) -> HistogramState:
-        with self._lock:
-            self._settled()
-            negative, nan, overflow = self._clamped.values()
-            return HistogramState(
-                self._exact,
-                self._count,
-                (negative, nan, overflow),
-                self._min if self._count else 0.0,
-                self._max,
-                self._total,
-                self._squares,
-                dict(sorted(self._buckets.items())),
-                tuple(self._samples),
-            )
-
-    def _restore(self, state: HistogramState) -> None:
-        self._exact = state.exact
-        self._count = state.count
-        self._clamped = dict(zip(CLAMPS, state.clamped, strict=True))
-        self._min = state.minimum if state.count else MAX_SECONDS
-        self._max = state.maximum
-        self._total = state.total
-        self._squares = state.squares
-        self._buckets = Counter(state.buckets)
-        self._samples = deque(state.samples, maxlen=state.exact)

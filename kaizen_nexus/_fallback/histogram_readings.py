@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import SupportsFloat, SupportsIndex
 
-    from kaizen_nexus._fallback.bucket_histogram import LatencyHistogram
+    from kaizen_nexus._fallback.histogram_memory import HistogramMemory
 
 __all__ = ["HistogramReadings"]
 
@@ -32,7 +32,7 @@ class HistogramReadings(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def _settled(self) -> LatencyHistogram:
+    def _settled(self) -> HistogramMemory:
         """Return the histogram to read, after everything recorded has been counted in it."""
 
     @property

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from kaizen_nexus._common.latency_values import bucket_midpoint, nearest_rank
 
 if TYPE_CHECKING:
-    from kaizen_nexus._fallback.bucket_histogram import LatencyHistogram
+    from kaizen_nexus._fallback.histogram_memory import HistogramMemory
 
 __all__ = ["OrderStatistics"]
 
 
 class OrderStatistics:
-    """The values of `histogram`, settled, by rank: its samples if they are all, else its buckets.
+    """The values of `histogram` by rank: its samples if they are all, else its buckets.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class OrderStatistics:
         Those of the same instant; zeros when empty.
     """
 
-    def __init__(self, histogram: LatencyHistogram) -> None:
+    def __init__(self, histogram: HistogramMemory) -> None:
         self._samples: list[float] | None = None
         with histogram._lock:
             self.count = histogram._count
