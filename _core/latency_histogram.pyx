@@ -13,7 +13,7 @@ recording releases the GIL only while it fills a private histogram, merged after
 built-in descriptors (binding=False) because the interpreter calls those fastest.
 """
 cimport cython
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport INT64_MIN, int64_t, uint64_t
 from libc.string cimport memcpy
 
 from clock cimport monotonic_ns
@@ -35,6 +35,7 @@ from kaizen_nexus._common.latency_values import (
     CLAMPS,
     DEFAULT_EXACT,
     OPERATIONS,
+    RECORDERS,
     SUMMARY_PERCENTILES,
     as_exact,
     as_percentile,
@@ -57,9 +58,9 @@ from kaizen_nexus._common.session_arguments import clock as as_clock
 from kaizen_nexus._common.timed_blocks import (
     close_block,
     has_open_block,
-    histogram_of,
     not_entered,
     open_block,
+    recorder_of,
     timed,
 )
 

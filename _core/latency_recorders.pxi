@@ -28,8 +28,12 @@ cdef class LatencyRecorders:
     cdef LatencyHistogram _cli
     cdef LatencyHistogram _mcp
     cdef LatencyHistogram _session_sync
+    cdef bint _overridden
+
+    _overrides = False      # whether the class has recording methods that are not these
 
     def __cinit__(self):
+        self._overridden = type(self)._overrides
         self._adopt([LatencyHistogram() for _ in OPERATIONS])
 
     @classmethod
@@ -38,25 +42,25 @@ cdef class LatencyRecorders:
         for name, method in RECORDING_METHODS.items():
             setattr(cls, name, method_of(cls, method))
 
-    def record_deployment(self, seconds, /):
+    def record_deployment(self, duration):
         """Record the time of a deployment, in seconds."""
-        record_in(self._deployment, seconds_of(seconds))
+        record_in(self._deployment, seconds_of(duration))
 
-    def record_api_latency(self, seconds, /):
+    def record_api_latency(self, duration):
         """Record the latency of an API request, in seconds."""
-        record_in(self._api, seconds_of(seconds))
+        record_in(self._api, seconds_of(duration))
 
-    def record_cli_latency(self, seconds, /):
+    def record_cli_latency(self, duration):
         """Record the latency of a command, in seconds."""
-        record_in(self._cli, seconds_of(seconds))
+        record_in(self._cli, seconds_of(duration))
 
-    def record_mcp_latency(self, seconds, /):
+    def record_mcp_latency(self, duration):
         """Record the latency of an MCP tool call, in seconds."""
-        record_in(self._mcp, seconds_of(seconds))
+        record_in(self._mcp, seconds_of(duration))
 
-    def record_session_sync(self, seconds, /):
+    def record_session_sync(self, duration):
         """Record the time of a session synchronisation, in seconds."""
-        record_in(self._session_sync, seconds_of(seconds))
+        record_in(self._session_sync, seconds_of(duration))
 
     def _adopt(self, histograms):
         """Record into these, in the order of the operations."""
@@ -65,7 +69,12 @@ cdef class LatencyRecorders:
         self.histograms = MappingProxyType(adopted)
 
     cdef LatencyHistogram _of(self, object operation):
-        """Return the histogram of an operation that is named as one names it, or None."""
+        """Return the histogram to record an operation in, or None to call the recording method.
+
+        That is for a subclass with methods of its own, and for a name made at run time.
+        """
+        if self._overridden:
+            return None
         if operation is API:
             return self._api
         if operation is MCP:
@@ -82,5 +91,5 @@ cdef class LatencyRecorders:
 cdef dict RECORDING_METHODS = {
     name: method
     for name, method in vars(LatencyRecorders).items()
-    if name.startswith("record_")
+    if name in RECORDERS.values()
 }

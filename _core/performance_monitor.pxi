@@ -12,7 +12,7 @@ cdef class PerformanceMonitor:
     Parameters
     ----------
     metrics
-        A `PerformanceMetrics`.
+        A `PerformanceMetrics`, or anything else with its ``record_`` methods.
     operation
         One of its operations: ``"deployment"``, ``"api"``, ``"cli"``, ``"mcp"`` or
         ``"session_sync"``.
@@ -21,8 +21,13 @@ cdef class PerformanceMonitor:
 
     Attributes
     ----------
+    metrics, operation
+        As given.
     duration : float
         Seconds that the block left last took; 0.0 before.
+    start_time : float or None
+        When, in seconds of the clock, the last block began that was entered while no other was
+        open.
 
     Raises
     ------
@@ -30,25 +35,34 @@ cdef class PerformanceMonitor:
         `metrics` is something else, or `operation` is not one of its operations.
     """
 
-    cdef LatencyHistogram _histogram
-    cdef object _metrics
-    cdef object _operation
+    cdef LatencyHistogram _histogram    # None if a method of its owner is to be called instead
+    cdef object _recorder
+    cdef readonly object metrics
+    cdef readonly object operation
     cdef object _clock
     cdef int64_t _start
     cdef bint _taken            # a block keeps its start in _start
     cdef Py_ssize_t _further    # blocks open besides, whose starts their contexts keep
     cdef readonly double duration
 
+    def __cinit__(self):
+        self._start = INT64_MIN
+
     def __init__(self, metrics, operation, *, clock=None):
         cdef LatencyHistogram histogram = None
         if isinstance(metrics, LatencyRecorders):
             histogram = (<LatencyRecorders>metrics)._of(operation)
         if histogram is None:
-            histogram = histogram_of(metrics, operation)
+            self._recorder = recorder_of(metrics, operation)
         self._histogram = histogram
-        self._metrics = metrics
-        self._operation = operation
+        self.metrics = metrics
+        self.operation = operation
         self._clock = clock
+
+    @property
+    def start_time(self):
+        """When the block began, in seconds of the clock."""
+        return None if self._start == INT64_MIN else self._start / 1e9
 
     def __enter__(self):
         """Start timing a block."""
@@ -75,10 +89,14 @@ cdef class PerformanceMonitor:
             start = self._leave_further()
         cdef double seconds = <double>(stop - start) / 1e9
         self.duration = seconds
-        if kind is None and self._histogram is not None:    # None once the collector cleared it
+        if kind is not None and isinstance(self.metrics, LatencyRecorders):
+            self.metrics.record(self.operation, seconds, failed=True)
+        elif self._histogram is not None:
             record_in(self._histogram, seconds)
+        elif self._recorder is not None:
+            self._recorder(seconds)
         else:
-            self._metrics.record(self._operation, seconds, failed=True)
+            raise AttributeError("this PerformanceMonitor was not initialised")
 
     def __call__(self, function, /):
         """Return `function` wrapped so that each of its calls is timed and recorded.
@@ -88,12 +106,12 @@ cdef class PerformanceMonitor:
         TypeError
             It is not callable, or a generator function, whose call says nothing about its run.
         """
-        monitor = partial(type(self), self._metrics, self._operation, clock=self._clock)
+        monitor = partial(type(self), self.metrics, self.operation, clock=self._clock)
         return timed(function, monitor)
 
     def __repr__(self):
         """Return the operation."""
-        return f"PerformanceMonitor({self._operation!r})"
+        return f"PerformanceMonitor({self.operation!r})"
 
     cdef int _enter_further(self, int64_t start) except -1:
         """Start timing a block while another may be open."""

@@ -24,6 +24,7 @@ __all__ = [
     "MAX_SECONDS",
     "MAX_SLICES",
     "OPERATIONS",
+    "RECORDERS",
     "SUMMARY_PERCENTILES",
     "SUM_EXPONENT",
     "as_exact",
@@ -58,8 +59,15 @@ CLAMPS = ("negative", "nan", "overflow")
 SUM_EXPONENT = 1074
 """Sums are integers in units of 2**-1074 s (the least positive double); squares of 2**-2148."""
 
-OPERATIONS = ("deployment", "api", "cli", "mcp", "session_sync")
-"""What `PerformanceMetrics` measures."""
+RECORDERS = {
+    "deployment": "record_deployment",
+    "api": "record_api_latency",
+    "cli": "record_cli_latency",
+    "mcp": "record_mcp_latency",
+    "session_sync": "record_session_sync",
+}
+"""For each operation that `PerformanceMetrics` measures, the method that records its latency."""
+OPERATIONS = tuple(RECORDERS)
 
 SUMMARY_PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
 

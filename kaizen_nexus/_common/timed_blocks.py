@@ -6,6 +6,8 @@ import functools
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from kaizen_nexus._common.latency_values import RECORDERS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
@@ -13,9 +15,9 @@ if TYPE_CHECKING:
 __all__ = [
     "close_block",
     "has_open_block",
-    "histogram_of",
     "not_entered",
     "open_block",
+    "recorder_of",
     "timed",
     "unknown_operation",
 ]
@@ -73,15 +75,17 @@ def close_block(monitor: object) -> int | None:
     return block.start
 
 
-def histogram_of(metrics: Any, operation: object) -> Any:
-    """Return the histogram of one operation of a `PerformanceMetrics`, or raise."""
-    histograms = getattr(metrics, "histograms", None)
-    if histograms is None:
+def recorder_of(metrics: object, operation: object) -> Callable[[float], object]:
+    """Return the method that records an operation's latency in seconds, or raise."""
+    name = RECORDERS.get(operation) if isinstance(operation, str) else None
+    recorder: Callable[[float], object] | None = getattr(
+        metrics, name or "record_api_latency", None
+    )
+    if not callable(recorder):
         raise TypeError(f"metrics must be a PerformanceMetrics, not {type(metrics).__name__}")
-    histogram = histograms.get(operation) if isinstance(operation, str) else None
-    if histogram is None:
-        raise unknown_operation(operation, histograms)
-    return histogram
+    if name is None:
+        raise unknown_operation(operation, RECORDERS)
+    return recorder
 
 
 def not_entered() -> RuntimeError:

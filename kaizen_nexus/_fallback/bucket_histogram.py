@@ -23,6 +23,7 @@ from kaizen_nexus._fallback.histogram_memory import HistogramMemory
 from kaizen_nexus._fallback.histogram_readings import HistogramReadings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import SupportsFloat, SupportsIndex
 
     from typing_extensions import Buffer, Self
@@ -96,6 +97,17 @@ class LatencyHistogram(HistogramMemory, HistogramReadings):
         self._waiting.append(seconds if type(seconds) is float else as_seconds(seconds))
         if len(self._waiting) >= _BLOCK:
             self._fold()
+
+    def recorder(self) -> Callable[[SupportsFloat | SupportsIndex], None]:
+        """Return a function that does what `record` does, to its argument `duration`."""
+        waiting, fold = self._waiting, self._fold
+
+        def record_duration(duration: SupportsFloat | SupportsIndex) -> None:
+            waiting.append(duration if type(duration) is float else as_seconds(duration))
+            if len(waiting) >= _BLOCK:
+                fold()
+
+        return record_duration
 
     def record_many(self, values: Buffer, /) -> None:
         """Record every value of a one-dimensional, contiguous float64 array, in seconds.

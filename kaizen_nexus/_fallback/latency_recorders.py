@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from kaizen_nexus._common.latency_values import OPERATIONS
+from kaizen_nexus._common.latency_values import OPERATIONS, RECORDERS
 from kaizen_nexus._fallback.bucket_histogram import LatencyHistogram
 
 if TYPE_CHECKING:
@@ -15,20 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["LatencyRecorders"]
 
-_RECORDERS = (
-    "record_deployment",
-    "record_api_latency",
-    "record_cli_latency",
-    "record_mcp_latency",
-    "record_session_sync",
-)
-
 
 class LatencyRecorders:
     """The base of `PerformanceMetrics`: its histograms, and the methods that record into them.
 
     The constructor leaves its arguments to the subclass, which may replace the histograms, all
-    empty, by `_adopt`. Each recorder is the histogram's own method, so that a call does not pass
+    empty, by `_adopt`. Each recorder is made by the histogram, so that a call does not pass
     through a second function.
     """
 
@@ -40,6 +32,9 @@ class LatencyRecorders:
         "record_mcp_latency": "Record the latency of an MCP tool call, in seconds.",
         "record_session_sync": "Record the time of a session synchronisation, in seconds.",
     }
+
+    _overrides: ClassVar[bool] = False
+    """Whether the class has recording methods that are not these; only its twin needs to know."""
 
     histograms: Mapping[str, LatencyHistogram]
     record_deployment: Callable[[float], None]
@@ -62,6 +57,6 @@ class LatencyRecorders:
         """Record into these, in the order of the operations."""
         adopted = list(histograms)
         self.histograms = MappingProxyType(dict(zip(OPERATIONS, adopted, strict=True)))
-        for recorder, histogram in zip(_RECORDERS, adopted, strict=True):
+        for recorder, histogram in zip(RECORDERS.values(), adopted, strict=True):
             # Through the member of this class, because a subclass may override the name.
-            LatencyRecorders.__dict__[recorder].__set__(self, histogram.record)
+            LatencyRecorders.__dict__[recorder].__set__(self, histogram.recorder())

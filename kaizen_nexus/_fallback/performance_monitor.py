@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from kaizen_nexus._common.timed_blocks import (
     close_block,
     has_open_block,
-    histogram_of,
     not_entered,
     open_block,
+    recorder_of,
     timed,
 )
+from kaizen_nexus._fallback.latency_recorders import LatencyRecorders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ class PerformanceMonitor:
     Parameters
     ----------
     metrics
-        A `PerformanceMetrics`.
+        A `PerformanceMetrics`, or anything else with its ``record_`` methods.
     operation
         One of its operations: ``"deployment"``, ``"api"``, ``"cli"``, ``"mcp"`` or
         ``"session_sync"``.
@@ -45,8 +46,13 @@ class PerformanceMonitor:
 
     Attributes
     ----------
+    metrics, operation
+        As given.
     duration : float
         Seconds that the block left last took; 0.0 before.
+    start_time : float or None
+        When, in seconds of the clock, the last block began that was entered while no other was
+        open.
 
     Raises
     ------
@@ -54,19 +60,24 @@ class PerformanceMonitor:
         `metrics` is something else, or `operation` is not one of its operations.
     """
 
-    __slots__ = ("_clock", "_free", "_histogram", "_metrics", "_operation", "_start", "duration")
+    __slots__ = ("_clock", "_free", "_recorder", "_start", "duration", "metrics", "operation")
 
     def __init__(
         self, metrics: Any, operation: str, *, clock: Callable[[], int] | None = None
     ) -> None:
-        self._histogram = histogram_of(metrics, operation)
-        self._metrics = metrics
-        self._operation = operation
+        self._recorder = recorder_of(metrics, operation)
+        self.metrics = metrics
+        self.operation = operation
         self._clock = perf_counter_ns if clock is None else clock
         # Holds one element while no block keeps its start in `_start`; taking it is atomic.
         self._free = [True]
-        self._start = 0
+        self._start: int | None = None
         self.duration = 0.0
+
+    @property
+    def start_time(self) -> float | None:
+        """When the block began, in seconds of the clock."""
+        return None if self._start is None else self._start / 1e9
 
     def __enter__(self) -> Self:
         """Start timing a block."""
@@ -92,15 +103,15 @@ class PerformanceMonitor:
         stop = self._clock()
         start = close_block(self)
         if start is None:
-            if self._free:
-                raise not_entered()
             start = self._start
+            if self._free or start is None:
+                raise not_entered()
             self._free.append(True)
         self.duration = seconds = (stop - start) / 1e9
-        if kind is None:
-            self._histogram.record(seconds)
+        if kind is not None and isinstance(self.metrics, LatencyRecorders):
+            self.metrics.record(self.operation, seconds, failed=True)  # type: ignore[attr-defined]  # of the subclass
         else:
-            self._metrics.record(self._operation, seconds, failed=True)
+            self._recorder(seconds)
 
     def __call__(self, function: Function, /) -> Function:
         """Return `function` wrapped so that each of its calls is timed and recorded.
@@ -110,9 +121,9 @@ class PerformanceMonitor:
         TypeError
             It is not callable, or a generator function, whose call says nothing about its run.
         """
-        monitor = partial(type(self), self._metrics, self._operation, clock=self._clock)
+        monitor = partial(type(self), self.metrics, self.operation, clock=self._clock)
         return cast("Function", timed(function, monitor))
 
     def __repr__(self) -> str:
         """Return the operation."""
-        return f"PerformanceMonitor({self._operation!r})"
+        return f"PerformanceMonitor({self.operation!r})"

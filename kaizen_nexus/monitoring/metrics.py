@@ -7,18 +7,45 @@ business: they read `PerformanceMetrics.histograms`.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 from kaizen_nexus._accel import LatencyHistogram, LatencyRecorders
+from kaizen_nexus._common.dataclass_fields import DataclassFields
 from kaizen_nexus._common.fork_locks import fork_lock
-from kaizen_nexus._common.latency_values import OPERATIONS
+from kaizen_nexus._common.latency_values import OPERATIONS, RECORDERS
 from kaizen_nexus._common.timed_blocks import unknown_operation
 from kaizen_nexus.monitoring.samples import RecentSamples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from typing_extensions import Self
+
 __all__ = ["OPERATIONS", "PerformanceMetrics", "get_global_metrics", "reset_global_metrics"]
+
+
+class _Samples:
+    """An attribute that shows an operation's samples, and begins it anew when it is assigned to."""
+
+    def __init__(self, operation: str, doc: str) -> None:
+        self._operation = operation
+        self.__doc__ = doc
+
+    @overload
+    def __get__(self, metrics: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, metrics: PerformanceMetrics, owner: type) -> RecentSamples: ...
+    def __get__(self, metrics: PerformanceMetrics | None, owner: type) -> Self | RecentSamples:
+        if metrics is None:
+            return self
+        return RecentSamples(metrics.histograms[self._operation])
+
+    def __set__(self, metrics: PerformanceMetrics, values: Iterable[float]) -> None:
+        histogram = metrics.histograms[self._operation]
+        initial = list(values)  # which may be what is forgotten here
+        histogram.reset()
+        for seconds in initial:
+            histogram.record(seconds)
 
 
 class PerformanceMetrics(LatencyRecorders):
@@ -47,6 +74,19 @@ class PerformanceMetrics(LatencyRecorders):
 
     __slots__ = ("__weakref__", "_failures", "_failures_lock")
 
+    __dataclass_fields__ = DataclassFields(
+        "deployment_times",
+        "api_latencies",
+        "cli_latencies",
+        "mcp_latencies",
+        "session_sync_times",
+    )
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if not vars(cls).keys().isdisjoint(RECORDERS.values()):
+            cls._overrides = True
+
     def __init__(
         self,
         deployment_times: Iterable[float] = (),
@@ -69,30 +109,13 @@ class PerformanceMetrics(LatencyRecorders):
             for seconds in values:
                 self.histograms[operation].record(seconds)
 
-    @property
-    def deployment_times(self) -> RecentSamples:
-        """The most recent deployment times, in seconds."""
-        return RecentSamples(self.histograms["deployment"])
-
-    @property
-    def api_latencies(self) -> RecentSamples:
-        """The most recent latencies of API requests, in seconds."""
-        return RecentSamples(self.histograms["api"])
-
-    @property
-    def cli_latencies(self) -> RecentSamples:
-        """The most recent latencies of commands, in seconds."""
-        return RecentSamples(self.histograms["cli"])
-
-    @property
-    def mcp_latencies(self) -> RecentSamples:
-        """The most recent latencies of MCP tool calls, in seconds."""
-        return RecentSamples(self.histograms["mcp"])
-
-    @property
-    def session_sync_times(self) -> RecentSamples:
-        """The most recent times of session synchronisations, in seconds."""
-        return RecentSamples(self.histograms["session_sync"])
+    deployment_times = _Samples("deployment", "The most recent deployment times, in seconds.")
+    api_latencies = _Samples("api", "The most recent latencies of API requests, in seconds.")
+    cli_latencies = _Samples("cli", "The most recent latencies of commands, in seconds.")
+    mcp_latencies = _Samples("mcp", "The most recent latencies of MCP tool calls, in seconds.")
+    session_sync_times = _Samples(
+        "session_sync", "The most recent times of session synchronisations, in seconds."
+    )
 
     def record(self, operation: str, seconds: float, *, failed: bool = False) -> None:
         """Record one latency, in seconds, of the named operation.
@@ -114,10 +137,10 @@ class PerformanceMetrics(LatencyRecorders):
             `seconds` is not a real number.
         """
         try:
-            histogram = self.histograms[operation]
+            recorder = RECORDERS[operation]
         except (KeyError, TypeError):
             raise unknown_operation(operation, OPERATIONS) from None
-        histogram.record(seconds)
+        getattr(self, recorder)(seconds)
         if failed:
             with self._failures_lock:
                 self._failures[operation] += 1

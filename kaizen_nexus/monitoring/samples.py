@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
@@ -12,11 +12,12 @@ __all__ = ["RecentSamples"]
 
 
 class RecentSamples(Sequence[float]):
-    """A live, read-only view of the samples that a histogram retains, oldest first.
+    """A live view of the samples that a histogram retains, oldest first.
 
     It holds as many of the most recent ones as the histogram retains, and shows what is recorded
     later too. Equal to a list of the same values. Iteration and slices work on a copy made when
-    they start, so recording meanwhile does not disturb them.
+    they start, so recording meanwhile does not disturb them. Appending a value records it; a value
+    that was recorded cannot be changed or taken out.
 
     Parameters
     ----------
@@ -46,6 +47,23 @@ class RecentSamples(Sequence[float]):
             raise IndexError("sample index out of range")
         return found[0]
 
+    def append(self, seconds: float) -> None:
+        """Record a latency."""
+        self._histogram.record(seconds)
+
+    def extend(self, values: Iterable[float]) -> None:
+        """Record several latencies, in seconds."""
+        for seconds in list(values):  # which may be this very view
+            self._histogram.record(seconds)
+
+    def clear(self) -> None:
+        """Forget all records of the operation, its statistics included."""
+        self._histogram.reset()
+
+    def copy(self) -> list[float]:
+        """Return the samples that are retained now as a list."""
+        return self._histogram.recent()
+
     def __iter__(self) -> Iterator[float]:
         """Iterate over the samples that are retained now."""
         return iter(self._histogram.recent())
@@ -65,6 +83,10 @@ class RecentSamples(Sequence[float]):
         return self._histogram.recent() == other if isinstance(other, list) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # not hashable, since it changes
+
+    def __reduce__(self) -> tuple[type[list[float]], tuple[list[float]]]:
+        """Copy as a list: only the metrics themselves can be behind a live view."""
+        return list, (self._histogram.recent(),)
 
     def __repr__(self) -> str:
         """Return the samples as a list would."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 import statistics
 import subprocess
@@ -61,6 +62,21 @@ def test_the_summary_is_that_of_the_statistics_module(monitoring: Any) -> None:
     assert figures["median"] == statistics.median(values)
     assert figures["p99"] == sorted(values)[4056 - 1]
     assert figures["stddev"] == pytest.approx(statistics.pstdev(values), rel=1e-15)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_latency_may_be_given_by_name(monitoring: Any, operation: str) -> None:
+    metrics = monitoring.metrics()
+    record = getattr(metrics, RECORDERS[operation][0])
+    record(duration=0.5)
+    record(1)
+    assert metrics.histograms[operation].recent() == [0.5, 1.0]
+    for arguments, keywords in ([], {}), ([1, 2], {}), ([], {"seconds": 1}), ([1], {"duration": 1}):
+        with pytest.raises(TypeError, match=r"argument"):
+            record(*arguments, **keywords)
+    with pytest.raises(TypeError, match="must be a real number"):
+        record(duration="1")
+    assert metrics.histograms[operation].count == 2
 
 
 def test_nothing_recorded_is_all_zeros(monitoring: Any) -> None:
@@ -154,7 +170,7 @@ def test_the_recent_samples_read_like_a_list(monitoring: Any) -> None:
             view[index]
 
 
-def test_the_recent_samples_are_live_bounded_and_read_only(monitoring: Any) -> None:
+def test_the_recent_samples_are_live_bounded_and_cannot_be_changed(monitoring: Any) -> None:
     metrics = monitoring.metrics()
     view = metrics.api_latencies
     assert not view
@@ -165,12 +181,52 @@ def test_the_recent_samples_are_live_bounded_and_read_only(monitoring: Any) -> N
     assert view == metrics.api_latencies
     with pytest.raises(TypeError):
         view[0] = 1.0
-    with pytest.raises(AttributeError):
-        view.append(1.0)
-    with pytest.raises(AttributeError):
-        metrics.api_latencies = []
+    with pytest.raises(TypeError):
+        del view[0]
     metrics.reset()
     assert view == []
+
+
+def test_what_is_put_into_the_recent_samples_is_recorded(monitoring: Any) -> None:
+    metrics = monitoring.metrics()
+    view = metrics.api_latencies
+    view.append(0.5)
+    view.extend([0.25, 0.75])
+    view.extend(view)
+    assert view == [0.5, 0.25, 0.75] * 2
+    assert metrics.get_summary()["api"]["count"] == 6
+    with pytest.raises(TypeError):
+        view.append("0.5")
+    view.clear()
+    assert metrics.get_summary()["api"]["count"] == 0
+
+
+def test_assigning_values_begins_an_operation_anew(monitoring: Any) -> None:
+    metrics = monitoring.metrics(api_latencies=[1.0], cli_latencies=[2.0])
+    view = metrics.api_latencies
+    metrics.api_latencies = [0.25, 0.75]
+    assert view == metrics.api_latencies == [0.25, 0.75]
+    assert metrics.get_summary()["api"]["mean"] == 0.5
+    metrics.api_latencies = metrics.api_latencies
+    assert view == [0.25, 0.75]
+    assert metrics.cli_latencies == [2.0]
+
+
+def test_metrics_pass_for_a_dataclass(monitoring: Any) -> None:
+    metrics = monitoring.metrics(api_latencies=[0.5])
+    assert dataclasses.asdict(metrics) == {
+        "deployment_times": [],
+        "api_latencies": [0.5],
+        "cli_latencies": [],
+        "mcp_latencies": [],
+        "session_sync_times": [],
+    }
+    assert type(dataclasses.asdict(metrics)["api_latencies"]) is list
+    changed = dataclasses.replace(metrics, api_latencies=[0.25])
+    assert (changed.api_latencies, metrics.api_latencies) == ([0.25], [0.5])
+    copied = metrics.api_latencies.copy()
+    copied.append(1.0)
+    assert metrics.api_latencies == [0.5]
 
 
 def test_the_constructor_takes_values_to_begin_with(monitoring: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 import weakref
@@ -9,6 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from kaizen_nexus._common.latency_values import RECORDERS
 
 
 def test_all_forms_of_the_call_are_one(monitoring: Any) -> None:
@@ -59,13 +62,55 @@ def test_any_str_may_name_the_operation(monitoring: Any) -> None:
     assert metrics.histograms["mcp"].count == 1
 
 
-def test_whatever_has_histograms_may_be_measured(monitoring: Any) -> None:
-    metrics = monitoring.metrics()
+@pytest.mark.parametrize("failing", [False, True])
+@pytest.mark.parametrize(("operation", "recorder"), RECORDERS.items())
+def test_whatever_has_recording_methods_may_be_measured(
+    monitoring: Any, operation: str, recorder: str, failing: bool
+) -> None:
+    recorded: list[float] = []
+    collector = SimpleNamespace(**{recorder: recorded.append})
+    with (
+        contextlib.suppress(ZeroDivisionError),
+        monitoring.monitor_class(collector, operation, clock=monitoring.clock),
+    ):
+        monitoring.clock.advance(2)
+        if failing:
+            raise ZeroDivisionError
+    assert recorded == [2.0]
 
-    view = SimpleNamespace(histograms={"render": metrics.histograms["cli"]})
-    with monitoring.monitor_class(view, "render"):
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_subclass_of_metrics_records_in_its_own_way(monitoring: Any, failing: bool) -> None:
+    class Doubled(monitoring.module.PerformanceMetrics):
+        def record_api_latency(self, duration: float) -> None:
+            super().record_api_latency(2 * duration)
+
+    class Derived(Doubled):
         pass
-    assert metrics.histograms["cli"].count == 1
+
+    metrics = Derived()
+    with (
+        contextlib.suppress(ZeroDivisionError),
+        monitoring.monitor_class(metrics, "api", clock=monitoring.clock),
+    ):
+        monitoring.clock.advance(2)
+        if failing:
+            raise ZeroDivisionError
+    assert metrics.api_latencies == [4.0]
+    assert metrics.get_summary()["api"]["failures"] == failing
+    with monitoring.monitor_class(metrics, "cli", clock=monitoring.clock):
+        monitoring.clock.advance(1)
+    assert metrics.cli_latencies == [1.0]
+
+
+def test_a_monitor_says_what_it_measures_and_since_when(monitoring: Any) -> None:
+    metrics = monitoring.metrics()
+    monitor = monitoring.monitor_class(metrics, "api", clock=monitoring.clock)
+    assert (monitor.metrics, monitor.operation, monitor.start_time) == (metrics, "api", None)
+    begun = monitoring.clock() / 1e9
+    with monitor:
+        monitoring.clock.advance(2)
+    assert monitor.start_time == begun
 
 
 def test_a_subclass_is_constructed_as_it_says(monitoring: Any) -> None:
