@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     )
     from kaizen_nexus.agents.base import BaseAgent
     from kaizen_nexus.agents.workflow import Workflow
-    from kaizen_nexus.compat import NEXUS_AVAILABLE, install
+    from kaizen_nexus.compat import NEXUS_AVAILABLE, install, uninstall
     from kaizen_nexus.deployment.cache import (
         DeploymentCache,
         clear_deployment_cache,
@@ -54,6 +54,7 @@ _HOMES = {
     "Workflow": "agents.workflow",
     "NEXUS_AVAILABLE": "compat",
     "install": "compat",
+    "uninstall": "compat",
     "DeploymentCache": "deployment.cache",
     "clear_deployment_cache": "deployment.cache",
     "get_deployment_cache": "deployment.cache",
@@ -103,6 +104,7 @@ __all__ = [
     "get_global_metrics",
     "install",
     "reset_global_metrics",
+    "uninstall",
 ]
 
 

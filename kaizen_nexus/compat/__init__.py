@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from kaizen_nexus.compat.install import install
+from kaizen_nexus.compat.installation import install, uninstall
 
-__all__ = ["NEXUS_AVAILABLE", "install"]
+__all__ = ["NEXUS_AVAILABLE", "install", "uninstall"]
 
 NEXUS_AVAILABLE = all(find_spec(module) for module in ("msgspec", "starlette", "uvicorn"))
 """Whether what `Nexus` needs is installed."""

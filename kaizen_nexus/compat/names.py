@@ -2,55 +2,58 @@
 
 from __future__ import annotations
 
-__all__ = ["PACKAGE_NAMES", "SUBMODULES"]
+__all__ = ["ORIGINAL", "PACKAGE_NAMES", "SUBMODULES"]
 
-_FUNCTIONS = {
-    name: f"kaizen_nexus.deployment.functions:{name}"
-    for name in (
-        "deploy_as_api",
-        "deploy_as_cli",
-        "deploy_as_mcp",
-        "deploy_multi_channel",
-        "deploy_with_sessions",
-    )
-}
-_CACHE = {
-    name: f"kaizen_nexus.deployment.cache:{name}"
-    for name in ("DeploymentCache", "get_deployment_cache", "clear_deployment_cache")
-}
-_SESSIONS = {
-    name: f"kaizen_nexus.sessions:{name}" for name in ("CrossChannelSession", "NexusSessionManager")
-}
-_MONITORING = {
-    name: f"kaizen_nexus.monitoring:{name}"
-    for name in (
-        "PerformanceMetrics",
-        "PerformanceMonitor",
-        "get_global_metrics",
-        "reset_global_metrics",
-    )
-}
-_CONNECTION = {"NexusConnection": "kaizen_nexus.deployment.connection:NexusConnection"}
-_BASE = {"NexusDeploymentMixin": "kaizen_nexus.deployment.connection:NexusDeploymentMixin"}
-_PARAMETERS = {"ParameterMapper": "kaizen_nexus.deployment.parameters:ParameterMapper"}
-_STORAGE = {"SessionStorage": "kaizen_nexus.sessions.storage:SessionStorage"}
+ORIGINAL = "kaizen.integrations.nexus"
+
+
+def _from(module: str, *names: str) -> dict[str, str]:
+    return {name: f"kaizen_nexus.{module}:{name}" for name in names}
+
+
+_BASE = _from("deployment.connection", "NexusDeploymentMixin")
+_CONNECTION = _from("deployment.connection", "NexusConnection")
+_FUNCTIONS = _from(
+    "deployment.functions",
+    "deploy_as_api",
+    "deploy_as_cli",
+    "deploy_as_mcp",
+    "deploy_multi_channel",
+    "deploy_with_sessions",
+)
+_CACHE = _from(
+    "deployment.cache", "DeploymentCache", "get_deployment_cache", "clear_deployment_cache"
+)
+_MONITORING = _from(
+    "monitoring",
+    "PerformanceMetrics",
+    "PerformanceMonitor",
+    "get_global_metrics",
+    "reset_global_metrics",
+)
+_PARAMETERS = _from("deployment.parameters", "ParameterMapper")
+_SESSIONS = _from("sessions", "CrossChannelSession", "NexusSessionManager")
+_MODELS = _from("compat.dataflow", "register_session_models")
+_STORAGE = _from("compat.dataflow", "SessionStorage")
 
 SUBMODULES: dict[str, dict[str, str]] = {
-    "base": _BASE,
+    "base": {**_BASE, **_CONNECTION},
     "connection": _CONNECTION,
-    "deployment": _FUNCTIONS,
+    # The cache is private there, too, but it is what tests replace to begin with an empty one.
+    "deployment": {**_FUNCTIONS, **_from("deployment.functions", "_deployment_cache")},
     "deployment_cache": _CACHE,
-    "models": {},
+    "models": _MODELS,
     "monitoring": _MONITORING,
     "parameter_mapper": _PARAMETERS,
     "session_manager": _SESSIONS,
-    "storage": _STORAGE,
+    "storage": {**_STORAGE, **_MODELS, **_from("sessions", "CrossChannelSession")},
 }
-"""For each submodule of the original: public name -> ``module:attribute`` of ours."""
+"""For each submodule of the original: name -> ``module:attribute`` of ours."""
 
 PACKAGE_NAMES: dict[str, str] = {
-    "NEXUS_AVAILABLE": "kaizen_nexus.compat:NEXUS_AVAILABLE",
-    "Nexus": "kaizen_nexus.nexus:Nexus",
+    **_from("compat", "NEXUS_AVAILABLE"),
+    **_from("nexus", "Nexus"),
+    "__version__": "kaizen_nexus:__version__",
     **_FUNCTIONS,
     **_CACHE,
     **_SESSIONS,
@@ -58,6 +61,6 @@ PACKAGE_NAMES: dict[str, str] = {
     **_CONNECTION,
     **_BASE,
     **_PARAMETERS,
-    **_STORAGE,
+    **_from("compat.dataflow", "register_session_models", "SessionStorage", "_DATAFLOW_AVAILABLE"),
 }
-"""The public names of the package itself."""
+"""The names of the package itself."""

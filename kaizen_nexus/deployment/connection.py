@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from typing import Any
 
+from kaizen_nexus.agents.base import BaseAgent
 from kaizen_nexus.deployment import functions
+from kaizen_nexus.deployment.other_apps import is_kailash_nexus
+from kaizen_nexus.deployment.target import DeploymentTarget
 
 __all__ = ["NexusConnection", "NexusDeploymentMixin"]
+
+_STAND_INS = frozenset({"MockNexus", "Mock", "MagicMock"})
+"""Types that tests pass for an app, by name, as the original accepts them."""
+
+_DEFAULT_PROMPT = "You are a helpful AI assistant."
+_DEFAULT_TEMPERATURE = 0.7
 
 
 @dataclass
 class NexusConnection:
-    """An agent's connection to an app.
+    """An agent's connection to an app: connected from the start until `stop`.
 
     Parameters
     ----------
@@ -20,6 +30,11 @@ class NexusConnection:
         A `Nexus`, or any app with ``register(name, workflow)``.
     auto_discovery
         Kept as given; discovery itself is a setting of the app.
+
+    Raises
+    ------
+    ValueError
+        `nexus_app` is None.
     """
 
     nexus_app: Any
@@ -27,54 +42,120 @@ class NexusConnection:
 
     def __post_init__(self) -> None:
         if self.nexus_app is None:
-            raise ValueError("nexus_app cannot be None: pass the app, for example Nexus()")
-        self._registered: list[str] = []
+            raise ValueError("nexus_app is None: pass the app, for example Nexus()")
+        self._connected = True
+        self._workflows: dict[str, Any] = {}
 
     def is_connected(self) -> bool:
-        """Return whether there is an app that takes registrations."""
-        return callable(getattr(self.nexus_app, "register", None))
+        """Return whether `stop` has not been called yet."""
+        return self._connected
 
     def health_check(self) -> dict[str, Any]:
-        """Return the app's own health report."""
-        report: dict[str, Any] = self.nexus_app.health_check()
-        return report
+        """Return the connection's own health, without asking the app.
+
+        Returns
+        -------
+        dict
+            ``status``: ``"healthy"``, or ``"disconnected"`` after `stop`; ``workflows``: how many
+            were registered here; ``nexus_version``: the app's, or ``"unknown"``.
+        """
+        return {
+            "status": "healthy" if self._connected else "disconnected",
+            "workflows": len(self._workflows),
+            "nexus_version": getattr(self.nexus_app, "__version__", "unknown"),
+        }
 
     def register_workflow(self, name: str, workflow: Any) -> str:
-        """Register `workflow` on all channels of the app and return its name."""
+        """Register `workflow` with the app and return its name."""
         self.nexus_app.register(name, workflow)
-        if name not in self._registered:
-            self._registered.append(name)
+        self._workflows[name] = workflow
         return name
 
     def list_workflows(self) -> list[str]:
-        """Return the names registered through this connection, oldest first."""
-        return list(self._registered)
+        """Return the names registered through this connection, oldest first, as a new list."""
+        return list(self._workflows)
 
     def start(self, **kwargs: Any) -> Any:
-        """Start the app; the arguments are those of its ``start``."""
+        """Start the app; the arguments and the result are those of its ``start``."""
         return self.nexus_app.start(**kwargs)
 
-    def stop(self) -> None:
-        """Stop the app."""
-        self.nexus_app.stop()
+    def stop(self) -> Any:
+        """Disconnect, and stop the app if it can be; return what its ``stop`` returns."""
+        self._connected = False
+        stop = getattr(self.nexus_app, "stop", None)
+        return None if stop is None else stop()
 
 
 class NexusDeploymentMixin:
-    """Deployment methods for an agent class."""
+    """Deployment methods for an agent class, of this package or of Kaizen."""
 
-    nexus_connection: NexusConnection
+    nexus_connection: NexusConnection | None = None
 
     def connect_nexus(self, nexus_app: Any) -> None:
-        """Connect this agent to an app.
+        """Connect this agent to an app, as `nexus_connection`.
 
         Raises
         ------
         TypeError
-            `nexus_app` is not an app.
+            `nexus_app` is neither a `Nexus` of this package nor one of kailash-nexus. For tests, a
+            type called ``MockNexus``, ``Mock`` or ``MagicMock`` will do.
         """
-        if not callable(getattr(nexus_app, "register", None)):
+        if not (_is_nexus(nexus_app) or type(nexus_app).__name__ in _STAND_INS):
             raise TypeError(f"Expected Nexus instance, got {type(nexus_app)}")
         self.nexus_connection = NexusConnection(nexus_app)
+
+    def to_workflow(self) -> Any:
+        """Return a builder of this agent's workflow.
+
+        Returns
+        -------
+        object
+            For an agent of this package, what `BaseAgent.to_workflow` returns. For any other, a
+            ``WorkflowBuilder`` of Kailash with one ``LLMAgentNode``, which has the configured
+            provider, model and temperature, and a prompt made from the agent's signature.
+
+        Raises
+        ------
+        ImportError
+            It takes Kailash, which is not installed.
+        """
+        if isinstance(self, BaseAgent):
+            return BaseAgent.to_workflow(self)
+        try:
+            kailash = importlib.import_module("kailash.workflow.builder")
+        except ImportError as error:
+            raise ImportError(
+                f"the workflow of {type(self).__qualname__} is built with Kailash. Install it "
+                "with: pip install kailash-kaizen"
+            ) from error
+        config: Any = getattr(self, "config", None)
+        if config is None:
+            raise TypeError(f"{type(self).__qualname__} has no config to build a workflow from")
+        builder = kailash.WorkflowBuilder()
+        node = {
+            "provider": config.llm_provider or _provider_by_environment(),
+            "model": config.model,
+            "temperature": getattr(config, "temperature", _DEFAULT_TEMPERATURE),
+            "system_prompt": self._build_system_prompt(),
+        }
+        builder.add_node("LLMAgentNode", "agent_node", node)
+        return builder
+
+    def _build_system_prompt(self) -> str:
+        """Return the signature's description, and its fields with theirs."""
+        signature = getattr(self, "signature", None)
+        if not signature:
+            return _DEFAULT_PROMPT
+        parts = [getattr(signature, "description", None) or _DEFAULT_PROMPT]
+        for title, attribute in (("Inputs", "input_fields"), ("Outputs", "output_fields")):
+            described = [
+                f"- {name}: {field.description}"
+                for name, field in getattr(signature, attribute, {}).items()
+                if hasattr(field, "description")
+            ]
+            if described:
+                parts.append("\n".join([f"\n{title}:", *described]))
+        return "\n".join(parts)
 
     def deploy_as_api(self, nexus_app: Any, name: str) -> str:
         """Deploy this agent as an HTTP endpoint and return its path."""
@@ -91,3 +172,17 @@ class NexusDeploymentMixin:
     def deploy_multi_channel(self, nexus_app: Any, name: str) -> dict[str, str]:
         """Deploy this agent on all three channels and return what each answers to."""
         return functions.deploy_multi_channel(self, nexus_app, name)
+
+
+def _is_nexus(app: object) -> bool:
+    return isinstance(app, DeploymentTarget) or is_kailash_nexus(app)
+
+
+def _provider_by_environment() -> str | None:
+    """Return the provider whose key is set, as Kaizen chooses it; None leaves it to the node."""
+    try:
+        kaizen = importlib.import_module("kaizen.core._provider_env")
+    except ImportError:
+        return None
+    provider: str | None = kaizen.detect_provider_from_env()
+    return provider

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kaizen_nexus.agents.adapters import AgentShape, as_workflow, build_plan, describe_agent
+from kaizen_nexus.agents.adapters import as_workflow, build_plan, describe_agent
 from kaizen_nexus.deployment.cache import get_deployment_cache
-from kaizen_nexus.deployment.fingerprint import fingerprint
-from kaizen_nexus.deployment.names import check_name, check_prefix
+from kaizen_nexus.deployment.fingerprint import BUILT, PLAN
+from kaizen_nexus.deployment.names import check_command_prefix, check_name, check_prefix
+from kaizen_nexus.deployment.other_apps import (
+    build_for,
+    check_app,
+    keep_session_manager,
+    register,
+)
 from kaizen_nexus.deployment.target import API_PREFIX, CHANNELS, DeploymentTarget
 from kaizen_nexus.monitoring import PerformanceMonitor
 
@@ -25,6 +31,8 @@ __all__ = [
 ]
 
 COMMAND_PREFIX = "nexus run"
+
+_deployment_cache = get_deployment_cache()
 
 
 def deploy_as_api(
@@ -63,9 +71,8 @@ def deploy_as_api(
     TypeError
         The agent cannot be deployed, or the app cannot register. Nothing is registered then.
     """
-    check_prefix(prefix)
     _deploy(agent, nexus_app, endpoint_name, ("api",), use_cache=use_cache, prefix=prefix)
-    return f"{prefix}/{endpoint_name}/execute"
+    return _path(prefix, endpoint_name)
 
 
 def deploy_as_cli(
@@ -88,8 +95,7 @@ def deploy_as_cli(
     str
         The command line, to which the inputs are added as options: ``"nexus run {name}"``.
     """
-    if not isinstance(command_prefix, str) or not command_prefix.strip():
-        raise ValueError("command_prefix is empty: leave it out for 'nexus run'")
+    check_command_prefix(command_prefix)
     _deploy(agent, nexus_app, command_name, ("cli",), use_cache=use_cache)
     return f"{command_prefix} {command_name}"
 
@@ -113,10 +119,6 @@ def deploy_as_mcp(
     str
         The tool's name.
     """
-    if tool_description is not None and not isinstance(tool_description, str):
-        raise TypeError(
-            f"tool_description must be a str, not {type(tool_description).__qualname__}"
-        )
     _deploy(
         agent, nexus_app, tool_name, ("mcp",), use_cache=use_cache, description=tool_description
     )
@@ -124,17 +126,38 @@ def deploy_as_mcp(
 
 
 def deploy_multi_channel(
-    agent: object, nexus_app: object, name: str, use_cache: bool = True
+    agent: object,
+    nexus_app: object,
+    name: str,
+    use_cache: bool = True,
+    *,
+    prefix: str = API_PREFIX,
+    command_prefix: str = COMMAND_PREFIX,
+    tool_description: str | None = None,
 ) -> dict[str, str]:
     """Deploy `agent` on all three channels at once; see `deploy_as_api` for the parameters.
+
+    Parameters
+    ----------
+    prefix, command_prefix, tool_description
+        Those of `deploy_as_api`, `deploy_as_cli` and `deploy_as_mcp`.
 
     Returns
     -------
     dict
         ``api``: the path, ``cli``: the command line, ``mcp``: the tool's name.
     """
-    _deploy(agent, nexus_app, name, CHANNELS, use_cache=use_cache)
-    return _identifiers(name)
+    check_command_prefix(command_prefix)
+    _deploy(
+        agent,
+        nexus_app,
+        name,
+        CHANNELS,
+        use_cache=use_cache,
+        prefix=prefix,
+        description=tool_description,
+    )
+    return _identifiers(name, prefix, command_prefix)
 
 
 def deploy_with_sessions(
@@ -148,7 +171,9 @@ def deploy_with_sessions(
     Parameters
     ----------
     session_manager
-        Where the app's sessions live from now on; default is the app's own manager.
+        Where the app's sessions live from now on; default is the app's own manager. An app of
+        another kind keeps it, or a new one, as its attribute ``_session_manager`` unless it has
+        one, and does nothing else with it.
 
     Returns
     -------
@@ -164,12 +189,14 @@ def deploy_with_sessions(
     return _identifiers(name)
 
 
-def _identifiers(name: str) -> dict[str, str]:
-    return {
-        "api": f"{API_PREFIX}/{name}/execute",
-        "cli": f"{COMMAND_PREFIX} {name}",
-        "mcp": name,
-    }
+def _path(prefix: str, name: str) -> str:
+    return f"{prefix}/{name}/execute"
+
+
+def _identifiers(
+    name: str, prefix: str = API_PREFIX, command_prefix: str = COMMAND_PREFIX
+) -> dict[str, str]:
+    return {"api": _path(prefix, name), "cli": f"{command_prefix} {name}", "mcp": name}
 
 
 def _deploy(
@@ -185,10 +212,16 @@ def _deploy(
     session_manager: NexusSessionManager | None = None,
 ) -> None:
     check_name(name)
+    if description is not None and not isinstance(description, str):
+        raise TypeError(f"tool_description must be a str, not {type(description).__qualname__}")
     if not isinstance(app, DeploymentTarget):
-        _check_app(app)
-        _register(agent, app, name, tuple(channels), use_cache)
+        check_app(app)
+        built = _foreign_workflow(agent, app, name, use_cache)
+        if sessions:
+            keep_session_manager(app, session_manager)
+        register(app, name, tuple(channels), built)
         return
+    check_prefix(prefix)
     with PerformanceMonitor(app.metrics, "deployment"):
         workflow = _workflow(agent, name, use_cache)
         if description is not None:
@@ -198,58 +231,28 @@ def _deploy(
         app.deploy(workflow, channels=channels, prefix=prefix, sessions=sessions)
 
 
-def _check_app(app: object) -> None:
-    if app is None:
-        raise ValueError("nexus_app is None: pass the app, for example Nexus()")
-    if not callable(getattr(app, "register", None)):
-        raise TypeError(
-            f"{type(app).__qualname__} cannot take a deployment: it has no register(name, "
-            "workflow); pass a Nexus app"
-        )
-
-
 def _workflow(agent: object, name: str, use_cache: bool) -> Workflow:
     """Return `agent` as a workflow of ours, bound from a cached plan where there is one."""
     shape = describe_agent(agent)
-    key = _key(agent, name, shape, "plan") if use_cache else None
+    cachable = use_cache and shape.kind != "workflow"
+    key = _deployment_cache.key_for(agent, name, shape, PLAN) if cachable else None
     target = shape.target
-    if key is None or shape.kind == "workflow":
+    if key is None:
         return as_workflow(agent, name)
     if target is None:
-        built: Workflow = get_deployment_cache().get_or_build(key, lambda: as_workflow(agent, name))
+        built: Workflow = _deployment_cache.get_or_build(key, lambda: as_workflow(agent, name))
         return built
-    plan = get_deployment_cache().get_or_build(key, lambda: build_plan(agent, shape))
+    plan = _deployment_cache.get_or_build(key, lambda: build_plan(agent, shape))
     workflow: Workflow = plan.bind(name, target)
     return workflow
 
 
-def _register(
-    agent: object, app: Any, name: str, channels: tuple[str, ...], use_cache: bool
-) -> None:
-    """Hand the built workflow to an app of another kind, one entry for each channel.
-
-    Such apps refuse a name that is registered already, so it is deregistered first: replacing a
-    deployment without a gap takes an app of ours.
-    """
+def _foreign_workflow(agent: object, app: object, name: str, use_cache: bool) -> object:
+    """Return what an app of another kind is given for `agent`, built or found cached."""
     shape = describe_agent(agent)
-    builder = getattr(agent, "to_workflow", None)
-
-    def build() -> object:
-        return builder().build() if callable(builder) else as_workflow(agent, name)
-
-    key = _key(agent, name, shape, "built") if use_cache and callable(builder) else None
-    workflow = build() if key is None else get_deployment_cache().get_or_build(key, build)
-    names = [name] if len(channels) == 1 else [f"{name}_{channel}" for channel in channels]
-    for entry in names:
-        deregister = getattr(app, "deregister", None)
-        if callable(deregister):
-            deregister(entry)
-        app.register(entry, workflow)
-
-
-def _key(agent: object, name: str, shape: AgentShape, flavour: str) -> str | None:
-    """Return the cache key, or None for an agent that has no canonical one: it is built anew."""
-    try:
-        return fingerprint(agent, name, shape, flavour)
-    except (TypeError, ValueError, RuntimeError):
-        return None
+    cachable = use_cache and callable(getattr(agent, "to_workflow", None))
+    key = _deployment_cache.key_for(agent, name, shape, BUILT) if cachable else None
+    if key is None:
+        return build_for(app, agent, name)
+    built: object = _deployment_cache.get_or_build(key, lambda: build_for(app, agent, name))
+    return built

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["check_name", "check_prefix"]
+__all__ = ["check_command_prefix", "check_name", "check_prefix"]
 
 MAX_LENGTH = 128
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
@@ -45,4 +45,17 @@ def check_prefix(prefix: object) -> str:
             f"prefix {prefix!r} is not a path like '/api/workflows': start it with '/', end it "
             "without, and use ASCII letters, digits, '_', '-', '.' or '~'"
         )
+    return prefix
+
+
+def check_command_prefix(prefix: object) -> str:
+    """Return `prefix` if a command can begin with it.
+
+    Raises
+    ------
+    ValueError
+        It is empty or no string.
+    """
+    if not isinstance(prefix, str) or not prefix.strip():
+        raise ValueError("command_prefix is empty: leave it out for 'nexus run'")
     return prefix

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = ["ParameterMapper"]
+
+Parameters = TypeVar("Parameters")
 
 
 class ParameterMapper:
     """Conversions that code written for Kaizen calls directly; our channels do not need them."""
 
     @staticmethod
-    def from_api_request(request_data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the inputs of an API request body."""
-        return dict(request_data)
+    def from_api_request(request_data: Parameters) -> Parameters:
+        """Return the inputs of an API request body: the body itself, not a copy."""
+        return request_data
 
     @staticmethod
-    def from_cli_args(cli_args: Mapping[str, str]) -> dict[str, Any]:
-        """Return the inputs of command line options, by option name."""
-        return dict(cli_args)
+    def from_cli_args(cli_args: Parameters) -> Parameters:
+        """Return the inputs of command line options, by option name: the options themselves."""
+        return cli_args
 
     @staticmethod
-    def from_mcp_tool_call(tool_args: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the inputs of an MCP tool call's arguments."""
-        return dict(tool_args)
+    def from_mcp_tool_call(tool_args: Parameters) -> Parameters:
+        """Return the inputs of an MCP tool call: its arguments themselves."""
+        return tool_args
 
     @staticmethod
     def to_api_response(agent_result: Any) -> dict[str, Any]:
@@ -34,8 +35,14 @@ class ParameterMapper:
 
     @staticmethod
     def to_cli_output(agent_result: Any) -> str:
-        """Return a result as indented JSON text."""
-        return json.dumps(agent_result, indent=2, default=str)
+        """Return a result as indented JSON text.
+
+        Raises
+        ------
+        TypeError
+            The result has no JSON form.
+        """
+        return json.dumps(agent_result, indent=2)
 
     @staticmethod
     def to_mcp_result(agent_result: Any) -> dict[str, Any]:

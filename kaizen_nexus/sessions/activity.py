@@ -47,6 +47,14 @@ class ChannelActivity(MutableMapping[str, datetime]):
         """Return the number of channels the session was active on."""
         return len(self._row.channels())
 
+    def copy(self) -> dict[str, datetime]:
+        """Return the items as a new dict."""
+        return dict(self)
+
+    def __reduce__(self) -> tuple[type[dict[str, datetime]], tuple[dict[str, datetime]]]:
+        """Copy as a dict: only the session itself can be behind a live view."""
+        return dict, (dict(self),)
+
     def __repr__(self) -> str:
         """Return the items as a dict would show them."""
         return repr(dict(self))

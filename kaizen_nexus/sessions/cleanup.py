@@ -79,12 +79,12 @@ class Sweeper:
     table
         The table to sweep.
     interval
-        Seconds between two sweeps; None for no thread at all.
+        Seconds between two sweeps; None or 0 for no thread at all.
 
     Raises
     ------
     TypeError, ValueError
-        If `interval` is neither None nor a positive number of seconds.
+        If `interval` is neither None nor a number of seconds, or negative.
     """
 
     def __init__(self, table: SessionTable, interval: float | None) -> None:
@@ -100,13 +100,14 @@ class Sweeper:
         self._runs = 0
         self._failures = 0
         self._removed = 0
+        self._made_ns = table.now()
         self._last_ns: int | None = None
         self._last_duration: float | None = None
         _sweepers.add(self)
 
     @property
     def interval(self) -> float | None:
-        """Seconds between two sweeps, None for none."""
+        """Seconds between two sweeps, None or 0 for none."""
         return self._interval
 
     @interval.setter
@@ -114,9 +115,15 @@ class Sweeper:
         self._interval = _checked(interval)
         self.wake()
 
+    @property
+    def last_ns(self) -> int:
+        """When the last sweep ended on the table's clock; before the first, when this was made."""
+        last = self._last_ns
+        return self._made_ns if last is None else last
+
     def start(self) -> None:
         """Start the thread unless it runs, is not wanted, or was stopped for good."""
-        if self._commands is not None or self._interval is None or self._closed:
+        if self._commands is not None or not self._interval or self._closed:
             return
         with self._lock:
             if self._commands is not None:
@@ -182,12 +189,12 @@ class Sweeper:
 
     def _loop(self, commands: SimpleQueue[bool]) -> None:
         try:
-            while not self._closed and self._interval is not None:
+            while not self._closed and self._interval:
                 try:
                     command = commands.get(timeout=self._interval)
                 except Empty:
                     command = _SWEEP
-                if command is _STOP or self._interval is None:
+                if command is _STOP or not self._interval:
                     return
                 self._attempt()
         finally:
@@ -205,8 +212,8 @@ class Sweeper:
 
 
 def _checked(interval: float | None) -> float | None:
-    if interval is None:
-        return None
+    if interval is None or (interval == 0 and not isinstance(interval, bool)):
+        return interval
     seconds = duration_ns(interval, "cleanup_interval") / NS_PER_SECOND
     if seconds > threading.TIMEOUT_MAX:
         raise ValueError(f"cleanup_interval must be at most {threading.TIMEOUT_MAX:.0f} seconds")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,25 +15,27 @@ from kaizen_nexus._common.session_arguments import (
 from kaizen_nexus.sessions.cleanup import CleanupStatus, Sweeper
 from kaizen_nexus.sessions.session import CrossChannelSession
 from kaizen_nexus.sessions.storage import SessionStorage, checked_storage
+from kaizen_nexus.sessions.twins import AsynchronousTwins
 from kaizen_nexus.sessions.view import SessionsView
 from kaizen_nexus.sessions.wallclock import WallClock, default_wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
     from types import TracebackType
 
 __all__ = ["NexusSessionManager"]
 
 
-class NexusSessionManager:
+class NexusSessionManager(AsynchronousTwins):
     """Creates sessions, finds them again from any channel, and forgets them when they expire.
 
     Parameters
     ----------
     cleanup_interval : float or None, default 300
         Seconds between two automatic removals of expired sessions, by a thread that starts with
-        the first session. None disables it: expired sessions are still never returned, but they
-        take up room until `cleanup_expired_sessions` is called or the room is needed.
+        the first session. None or 0 disables it: expired sessions are still never returned, but
+        they take up room until `cleanup_expired_sessions` is called or the room is needed.
     session_ttl : float, default 3600
         Seconds of disuse after which a session expires; every access begins them anew.
     storage_backend : SessionStorage, optional
@@ -54,7 +55,7 @@ class NexusSessionManager:
     Attributes
     ----------
     sessions : SessionsView
-        The sessions held, a live mapping from their ids.
+        The sessions held, a live mapping from their ids. Assigning a mapping replaces them all.
     storage : SessionStorage or None
         The storage backend.
 
@@ -91,18 +92,29 @@ class NexusSessionManager:
         else:
             self._clock = WallClock(self._table.now, wall_clock)
         self._sweeper = Sweeper(self._table, cleanup_interval)
-        self.sessions = SessionsView(self._table, self._clock, self._sweeper)
+        self._view = SessionsView(self._table, self._clock, self._sweeper)
         # The thread refers to the table alone; with the manager gone there is no one to sweep for.
         weakref.finalize(self, self._sweeper.stop).atexit = False
 
     @property
     def cleanup_interval(self) -> float | None:
-        """Seconds between two automatic cleanups, None for none; a change takes effect at once."""
+        """Seconds between two automatic cleanups, None or 0 for none; changes count at once."""
         return self._sweeper.interval
 
     @cleanup_interval.setter
     def cleanup_interval(self, seconds: float | None) -> None:
         self._sweeper.interval = seconds
+
+    @property
+    def sessions(self) -> SessionsView:
+        """The sessions held, a live mapping from their ids."""
+        return self._view
+
+    @sessions.setter
+    def sessions(self, sessions: Mapping[str, CrossChannelSession]) -> None:
+        held = dict(sessions)
+        self._view.clear()
+        self._view.update(held)
 
     @property
     def session_ttl(self) -> float:
@@ -113,6 +125,21 @@ class NexusSessionManager:
     def max_sessions(self) -> int:
         """The most sessions held at once."""
         return self._table.capacity
+
+    @property
+    def _last_cleanup(self) -> datetime:
+        """When expired sessions were last removed.
+
+        Kaizen's users set it back to have its next call clean up. Here that is done at once.
+        """
+        return self._clock.to_datetime(self._sweeper.last_ns)
+
+    @_last_cleanup.setter
+    def _last_cleanup(self, moment: datetime) -> None:
+        interval = self._sweeper.interval
+        elapsed = self._clock.now() - self._clock.from_datetime(moment)
+        if interval and elapsed > interval * NS_PER_SECOND:
+            self._sweeper.run()
 
     def create_session(
         self,
@@ -129,7 +156,8 @@ class NexusSessionManager:
         user_id : str
             Whose session it is; required.
         ttl_hours : float, optional
-            Hours of disuse after which it expires; by default the manager's `session_ttl`.
+            Hours of disuse after which it expires; by default the manager's `session_ttl`. With 0
+            it has expired from the start, unless `CrossChannelSession.refresh` revives it.
 
         Raises
         ------
@@ -144,10 +172,15 @@ class NexusSessionManager:
                 "pass create_session(user_id=...)"
             )
         ttl = None
+        stillborn = False
         if ttl_hours is not None:
-            nanoseconds = duration_ns(ttl_hours, "ttl_hours", unit=3600)
-            ttl = min(nanoseconds / NS_PER_SECOND, MAX_TTL_SECONDS)
+            stillborn = ttl_hours == 0 and not isinstance(ttl_hours, bool)
+            if not stillborn:
+                nanoseconds = duration_ns(ttl_hours, "ttl_hours", unit=3600)
+                ttl = min(nanoseconds / NS_PER_SECOND, MAX_TTL_SECONDS)
         row = self._table.create_handle(session_id or None, user_id, ttl)
+        if stillborn:
+            row.expires = row.created
         self._sweeper.start()
         return CrossChannelSession._of(row, self._clock)
 
@@ -259,87 +292,3 @@ class NexusSessionManager:
     ) -> None:
         """Close the manager."""
         self.close()
-
-    async def create_session_async(
-        self,
-        session_id: str | None = None,
-        user_id: str = "",
-        ttl_hours: float | None = None,
-    ) -> CrossChannelSession:
-        """Create a session and save it; if it cannot be saved, it is not created either."""
-        session = self.create_session(session_id, user_id, ttl_hours)
-        if self.storage is not None:
-            try:
-                await self.storage.save(session)
-            except BaseException:
-                session._row.delete()
-                raise
-        return session
-
-    async def update_session_state_async(
-        self, session_id: str, updates: Mapping[str, Any], channel: str | None = None
-    ) -> bool:
-        """Merge `updates` into the state of a session in memory and store the session."""
-        updated = self.update_session_state(session_id, updates, channel)
-        if updated:
-            await self._store(session_id)
-        return updated
-
-    async def bind_memory_pool_async(self, session_id: str, memory_pool_id: Any) -> bool:
-        """Bind a memory pool to a session in memory and store the session."""
-        bound = self.bind_memory_pool(session_id, memory_pool_id)
-        if bound:
-            await self._store(session_id)
-        return bound
-
-    async def delete_session_async(self, session_id: str) -> bool:
-        """Remove a session from memory and storage; return whether either had it."""
-        deleted = self.delete_session(session_id)
-        if self.storage is not None:
-            deleted = bool(await self.storage.delete(session_id)) or deleted
-        return deleted
-
-    async def load_session_async(self, session_id: str) -> CrossChannelSession | None:
-        """Return a live session from memory, or else from storage, and slide its expiry.
-
-        What is found in storage is in memory from then on.
-
-        Raises
-        ------
-        TypeError
-            If the storage returns something else than a session or None.
-        """
-        session = self.get_session(session_id)
-        if session is not None or self.storage is None:
-            return session
-        stored = await self.storage.load(session_id)
-        if stored is None:
-            return None
-        if not isinstance(stored, CrossChannelSession):
-            raise TypeError(
-                f"storage_backend returned a {type(stored).__name__}, not a CrossChannelSession"
-            )
-        if stored.is_expired():
-            return None
-        # Another call may have loaded it while this one waited; then that one is the session.
-        self.sessions.adopt(stored, replace=False)
-        return self.get_session(stored.session_id)
-
-    async def cleanup_expired_sessions_async(self) -> int:
-        """Remove expired sessions from memory, off the event loop, and from storage.
-
-        Returns
-        -------
-        int
-            How many the storage removed, or the memory if there is no storage: what was created
-            with `create_session_async` is in both and counts once.
-        """
-        removed = await asyncio.to_thread(self.cleanup_expired_sessions)
-        if self.storage is None:
-            return removed
-        return await self.storage.cleanup_expired()
-
-    async def _store(self, session_id: str) -> None:
-        row = self._table.peek(session_id)
-        if self.storage is not None and row is not None:
-            await self.storage.update(CrossChannelSession._of(row, self._clock))

@@ -6,6 +6,7 @@ from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, Final
 
 from kaizen_nexus import _accel
+from kaizen_nexus._common.dataclass_fields import DataclassFields
 from kaizen_nexus._common.session_arguments import MAX_TTL_SECONDS, NS_PER_SECOND
 from kaizen_nexus.sessions.activity import ChannelActivity
 from kaizen_nexus.sessions.wallclock import default_wall_clock
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["CrossChannelSession"]
 
 _DEFAULT_TTL_NS: Final = 3600 * NS_PER_SECOND
+_FIELDS: Final = (
+    "session_id",
+    "user_id",
+    "created_at",
+    "last_accessed",
+    "expires_at",
+    "state",
+    "channel_activity",
+    "memory_pool_id",
+)
 
 
 class CrossChannelSession:
@@ -67,6 +78,8 @@ class CrossChannelSession:
     """
 
     __slots__ = ("__weakref__", "_clock", "_row")
+
+    __dataclass_fields__ = DataclassFields(*_FIELDS)
 
     def __init__(  # noqa: PLR0917 - positional, in the order of its attributes
         self,
@@ -216,16 +229,8 @@ class CrossChannelSession:
         return self._row.get_state(channel)
 
     def _fields(self) -> dict[str, Any]:
-        return {
-            "session_id": self.session_id,
-            "user_id": self.user_id,
-            "created_at": self.created_at,
-            "last_accessed": self.last_accessed,
-            "expires_at": self.expires_at,
-            "state": self.state,
-            "channel_activity": dict(self.channel_activity),
-            "memory_pool_id": self.memory_pool_id,
-        }
+        fields = {name: getattr(self, name) for name in _FIELDS}
+        return {**fields, "channel_activity": dict(self.channel_activity)}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy as a session of its own with the same attributes; what they hold is shared."""

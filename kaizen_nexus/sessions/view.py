@@ -19,9 +19,10 @@ __all__ = ["SessionsView"]
 class SessionsView(MutableMapping[str, CrossChannelSession]):
     """A live mapping, id to session, of all sessions that a manager holds.
 
-    Expired sessions are in it until a cleanup removes them. Looking at a session here is not an
-    access: it slides nothing. Iteration is over a snapshot, so that sessions may come and go
-    meanwhile. Assigning a session puts it under the manager, deleting one removes it.
+    Expired sessions are counted, found and iterated over until a cleanup removes them; ``in`` tells
+    whether a session is live. Looking at a session here is not an access: it slides nothing.
+    Iteration is over a snapshot, so that sessions may come and go meanwhile. Assigning a session
+    puts it under the manager, deleting one removes it.
     """
 
     __slots__ = ("_clock", "_sweeper", "_table")
@@ -68,8 +69,8 @@ class SessionsView(MutableMapping[str, CrossChannelSession]):
         row.delete()
 
     def __contains__(self, session_id: object) -> bool:
-        """Return whether a session of this id is held, expired or not."""
-        return self._table.peek(session_id) is not None
+        """Return whether there is a live session of this id."""
+        return session_id in self._table
 
     def __len__(self) -> int:
         """Return the number of sessions held, expired ones included."""
@@ -106,6 +107,10 @@ class SessionsView(MutableMapping[str, CrossChannelSession]):
     def values(self) -> ValuesView[CrossChannelSession]:
         """Return the sessions; those removed during an iteration are left out of it."""
         return _Values(self)
+
+    def copy(self) -> dict[str, CrossChannelSession]:
+        """Return the ids and sessions as a new dict."""
+        return dict(self.items())
 
     def clear(self) -> None:
         """Remove all sessions."""

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kaizen_nexus.compat.names import PACKAGE_NAMES, SUBMODULES
+
+Run = Callable[..., str]
 
 CONTRACT_NAMES = [
     "NEXUS_AVAILABLE",
@@ -40,44 +39,13 @@ OWN_NAMES = [
     "Workflow",
     "BaseAgent",
     "install",
+    "uninstall",
     "IMPLEMENTATION",
     "__version__",
 ]
 
 
-def run(program: str, path: Path | None = None) -> str:
-    """Run `program` in a fresh interpreter; what `path` holds can be imported there."""
-    environment = dict(os.environ)
-    if path is not None:
-        environment["PYTHONPATH"] = os.pathsep.join(
-            [str(path), *filter(None, [environment.get("PYTHONPATH")])]
-        )
-    completed = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        env=environment,
-        cwd=Path(sys.prefix),  # the checkout would shadow the installed package
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert completed.returncode == 0, completed.stderr
-    return completed.stdout
-
-
-@pytest.fixture
-def kaizen(tmp_path: Path) -> Path:
-    """A stand-in for an installed Kaizen, since the real one cannot be installed beside us here."""
-    package = tmp_path / "kaizen" / "integrations" / "nexus"
-    package.mkdir(parents=True)
-    (tmp_path / "kaizen" / "__init__.py").write_text("core = 'theirs'\n")
-    (tmp_path / "kaizen" / "integrations" / "__init__.py").write_text("other = 'theirs'\n")
-    (package / "__init__.py").write_text("from .deployment import deploy_as_api\nmarker = 1\n")
-    (package / "deployment.py").write_text("def deploy_as_api():\n    return 'theirs'\n")
-    (package / "models.py").write_text("def register_session_models(db):\n    return 'theirs'\n")
-    return tmp_path
-
-
-def test_without_kaizen_everything_resolves_to_ours() -> None:
+def test_without_kaizen_everything_resolves_to_ours(run: Run) -> None:
     output = run(
         f"""
         import kaizen_nexus
@@ -96,13 +64,14 @@ def test_without_kaizen_everything_resolves_to_ours() -> None:
             from kaizen.integrations.nexus import missing
         except ImportError as error:
             print("ok")
-        """
+        """,
+        hide=True,
     )
     assert output == "ok\n"
 
 
 @pytest.mark.parametrize("submodule", SUBMODULES)
-def test_every_submodule_of_the_original_resolves(submodule: str) -> None:
+def test_every_submodule_of_the_original_resolves(run: Run, submodule: str) -> None:
     run(
         f"""
         import importlib, kaizen_nexus
@@ -115,7 +84,7 @@ def test_every_submodule_of_the_original_resolves(submodule: str) -> None:
     )
 
 
-def test_beside_kaizen_only_the_integration_is_replaced(kaizen: Path) -> None:
+def test_beside_kaizen_only_the_integration_is_replaced(run: Run, kaizen: Path) -> None:
     run(
         """
         import warnings
@@ -130,11 +99,10 @@ def test_beside_kaizen_only_the_integration_is_replaced(kaizen: Path) -> None:
         from kaizen.integrations.nexus.models import register_session_models
         assert register_session_models(None) == "theirs"
         """,
-        kaizen,
     )
 
 
-def test_who_imported_the_original_keeps_it_and_a_warning_says_so(kaizen: Path) -> None:
+def test_who_imported_the_original_keeps_it_and_a_warning_says_so(run: Run, kaizen: Path) -> None:
     output = run(
         """
         import warnings
@@ -151,13 +119,12 @@ def test_who_imported_the_original_keeps_it_and_a_warning_says_so(kaizen: Path) 
         assert after is kaizen.integrations.nexus.deploy_as_api is kaizen_nexus.deploy_as_api
         print(warning.category.__name__, warning.message)
         """,
-        kaizen,
     )
     assert output.startswith("RuntimeWarning kaizen.integrations.nexus was imported before")
     assert "first thing at start-up" in output
 
 
-def test_their_nexus_stays_theirs(tmp_path: Path) -> None:
+def test_their_nexus_stays_theirs(run: Run, tmp_path: Path) -> None:
     (tmp_path / "nexus.py").write_text("Nexus = 'theirs'\n")
     run(
         """
@@ -165,8 +132,7 @@ def test_their_nexus_stays_theirs(tmp_path: Path) -> None:
         kaizen_nexus.install()
         from nexus import Nexus
         assert Nexus == "theirs"
-        """,
-        tmp_path,
+        """
     )
 
 
@@ -181,7 +147,7 @@ def test_the_public_names_are_those_of_the_contract() -> None:
         kaizen_nexus.missing
 
 
-def test_importing_the_package_imports_nothing_slow() -> None:
+def test_importing_the_package_imports_nothing_slow(run: Run) -> None:
     output = run(
         """
         import sys

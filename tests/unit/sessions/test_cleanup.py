@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from datetime import timedelta
 
 import pytest
 
@@ -89,11 +90,13 @@ def test_the_thread_sweeps_by_itself(make, clock):
     assert witness.gone.wait(WAIT)
 
 
-def test_no_interval_means_no_thread(make, clock):
-    manager = make(cleanup_interval=None, session_ttl=60, clock=clock)
+@pytest.mark.parametrize("interval", [None, 0])
+def test_no_interval_means_no_thread(make, clock, interval):
+    manager = make(cleanup_interval=interval, session_ttl=60, clock=clock)
     session = manager.create_session(user_id="ada")
     status = manager.cleanup_status()
-    assert (status.running, status.interval) == (False, None)
+    assert (status.running, status.interval) == (False, interval)
+    assert manager.cleanup_interval == interval
     clock.tick(60)
     assert manager.get_session(session.session_id) is None
     assert manager.cleanup_expired_sessions() == 1
@@ -114,10 +117,30 @@ def test_the_interval_can_be_changed(make, clock):
     manager.cleanup_interval = None
     thread.join(WAIT)
     assert not thread.is_alive()
-    with pytest.raises(ValueError, match="cleanup_interval must be positive, not 0"):
-        manager.cleanup_interval = 0
+    with pytest.raises(ValueError, match="cleanup_interval must be positive, not -1"):
+        manager.cleanup_interval = -1
     with pytest.raises(ValueError, match="cleanup_interval must be at most"):
         manager.cleanup_interval = 10**12
+
+
+def test_an_interval_of_zero_stops_the_thread(make, clock):
+    manager = make(cleanup_interval=3600, session_ttl=60, clock=clock)
+    manager.create_session(user_id="ada")
+    thread = manager._sweeper._thread
+    manager.cleanup_interval = 0
+    thread.join(WAIT)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(("interval", "left"), [(10, 0), (None, 1), (0, 1), (3600, 1)])
+def test_a_cleanup_that_is_said_to_be_long_ago_is_made_up_for(make, clock, interval, left):
+    manager = make(cleanup_interval=interval, session_ttl=60, clock=clock)
+    manager.create_session(user_id="ada")
+    clock.tick(60)
+    began = manager._last_cleanup
+    manager._last_cleanup = began - timedelta(seconds=1)
+    assert manager.get_session_metrics()["total_sessions"] == left
+    assert (manager._last_cleanup > began) is (left == 0)
 
 
 def test_an_error_is_logged_counted_and_survived(make, clock, heard):

@@ -47,7 +47,7 @@ def test_a_session_without_any_argument_needs_a_user(manager):
         ({"user_id": 5}, TypeError, "user_id must be a str"),
         ({"session_id": 5}, TypeError, "session_id must be a str"),
         ({"session_id": "x" * 300}, ValueError, "session_id must have between 1 and 256"),
-        ({"ttl_hours": 0}, ValueError, "ttl_hours must be positive, not 0"),
+        ({"ttl_hours": False}, ValueError, "ttl_hours must be a number, not the bool False"),
         ({"ttl_hours": -1}, ValueError, "ttl_hours must be positive"),
         ({"ttl_hours": float("nan")}, ValueError, "ttl_hours must be finite"),
         ({"ttl_hours": True}, ValueError, "ttl_hours must be a number, not the bool True"),
@@ -67,6 +67,7 @@ def test_bad_arguments_create_nothing(manager, arguments, error, message):
         ({"session_ttl": 0}, ValueError, "session_ttl must be positive"),
         ({"session_ttl": "1h"}, TypeError, "session_ttl must be a number"),
         ({"cleanup_interval": -1}, ValueError, "cleanup_interval must be positive"),
+        ({"cleanup_interval": False}, ValueError, "cleanup_interval must be a number"),
         ({"cleanup_interval": float("inf")}, ValueError, "cleanup_interval must be finite"),
         ({"max_sessions": 0}, ValueError, "max_sessions must be between 1 and"),
         ({"on_full": "drop"}, ValueError, "on_full must be"),
@@ -97,6 +98,16 @@ def test_a_ttl_in_hours_slides_with_every_access(manager, clock):
         assert access(session_id)
     clock.tick(1800)
     assert manager.get_session(session_id) is None
+
+
+@pytest.mark.parametrize("hours", [0, 0.0])
+def test_no_hours_make_a_session_that_has_expired(manager, clock, hours):
+    session = manager.create_session(user_id="ada", ttl_hours=hours)
+    assert session.is_expired()
+    assert manager.get_session(session.session_id) is None
+    session.refresh()
+    clock.tick(59)
+    assert manager.get_session(session.session_id) == session
 
 
 @pytest.mark.parametrize("missing", ["nope", "", None, 5, ["x"]])
@@ -199,8 +210,14 @@ class TestSessionsMapping:
         assert manager.sessions["s"] == session
         clock.tick(1)
         assert manager.sessions["s"].is_expired()
-        assert "s" in manager.sessions
+        assert list(manager.sessions) == list(manager.sessions.copy()) == ["s"]
         assert len(manager.sessions) == 1
+
+    def test_only_live_sessions_are_in_it(self, manager, clock):
+        manager.create_session("s", "ada")
+        assert "s" in manager.sessions
+        clock.tick(60)
+        assert "s" not in manager.sessions
 
     def test_looking_in_it(self, manager):
         first = manager.create_session("a", "ada")

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 from datetime import datetime, timedelta, timezone
 
@@ -158,6 +159,28 @@ def test_copies_are_sessions_of_their_own(session, manager, duplicate):
     assert session.user_id == "ada"
     assert session.channel_activity.keys() == {"api"}
     assert (twin.state["a"] is session.state["a"]) is (duplicate is copy.copy)
+
+
+def test_a_session_passes_for_a_dataclass(session):
+    session.update_state({"a": [1]}, "api")
+    fields = dataclasses.asdict(session)
+    assert list(fields) == [field.name for field in dataclasses.fields(CrossChannelSession)]
+    assert {**fields, "session_id": "s"} == {name: getattr(session, name) for name in fields}
+    assert type(fields["channel_activity"]) is dict
+    fields["state"]["a"].append(2)
+    assert session.state == {"a": [1]}
+    other = dataclasses.replace(session, user_id="bob")
+    assert (other.user_id, other.state, session.user_id) == ("bob", {"a": [1]}, "ada")
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, dict.copy, dict])
+def test_a_copy_of_the_activity_is_a_dict(session, duplicate):
+    session.refresh("api")
+    activity = session.channel_activity
+    copied = activity.copy() if duplicate is dict.copy else duplicate(activity)
+    assert type(copied) is dict
+    del copied["api"]
+    assert session.channel_activity.keys() == {"api"}
 
 
 def test_a_session_may_contain_itself(session):

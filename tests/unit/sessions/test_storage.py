@@ -111,10 +111,22 @@ def test_an_expired_session_is_not_loaded(stored, storage, clock, make):
         successor = make(None, 60, storage, clock=clock)
         assert await successor.load_session_async("s") is None
         assert len(successor.sessions) == 0
-        assert await successor.cleanup_expired_sessions_async() == 1
         assert storage.kept == {}
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("in_memory", "in_storage", "counted"), [(2, 1, 2), (0, 3, 3), (1, 1, 1)])
+def test_a_cleanup_counts_where_more_was_removed(make, clock, in_memory, in_storage, counted):
+    class Counting(DictStorage):
+        async def cleanup_expired(self):
+            return in_storage
+
+    manager = make(None, 60, Counting(), clock=clock)
+    for _ in range(in_memory):
+        manager.create_session(user_id="ada")
+    clock.tick(60)
+    assert asyncio.run(manager.cleanup_expired_sessions_async()) == counted
 
 
 def test_a_session_that_cannot_be_saved_is_not_created(stored, storage):
