@@ -10,12 +10,11 @@ from typing import Any
 import msgspec
 
 from kaizen_nexus.agents.errors import InputError, InvalidInputsError
+from kaizen_nexus.agents.input_errors import input_errors, model_errors
 from kaizen_nexus.agents.schema import (
     JsonSchema,
     from_builtins,
-    input_errors,
     is_pydantic_model,
-    model_errors,
     schema_of,
 )
 

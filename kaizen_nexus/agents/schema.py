@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import copy
 import inspect
-import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, get_args, get_origin
 
 from kaizen_nexus._extras import missing_extra
-from kaizen_nexus.agents.errors import InputError, InvalidInputsError, InvalidOutputError
+from kaizen_nexus.agents.errors import InvalidInputsError, InvalidOutputError
+from kaizen_nexus.agents.input_errors import input_errors
 from kaizen_nexus.agents.signature import Field
 
 try:
@@ -25,19 +25,16 @@ __all__ = [
     "InputModel",
     "JsonSchema",
     "OutputModel",
+    "culprit",
+    "encode_checked",
     "from_builtins",
-    "input_errors",
     "is_pydantic_model",
-    "model_errors",
     "schema_of",
 ]
 
 JsonSchema = dict[str, Any]
 
 _DEFS = "#/$defs/{name}"
-_AT_PATH = re.compile(r" - at `(?P<path>\$[^`]*)`$")
-_NAMES_A_FIELD = re.compile(r"(?:required|unknown) field `(?P<field>[^`]*)`")
-_PATH_STEP = re.compile(r"\.(?P<name>[^.\[]+)|\[(?P<index>\d+|\.\.\.)\]")
 
 
 class InputModel:
@@ -71,8 +68,9 @@ class InputModel:
             self.schema = schema_of(self._struct)
         except (TypeError, ValueError, RecursionError) as error:
             raise TypeError(
-                f"the inputs of {label} have no JSON Schema: {error}. Annotate them with JSON "
-                "types, dataclasses, enums, typed dictionaries, msgspec structs or pydantic models"
+                f"the inputs of {label} have no JSON Schema: {culprit(fields)}{error}. Annotate "
+                "them with JSON types, dataclasses, enums, typed dictionaries, msgspec structs or "
+                "pydantic models"
             ) from error
         self.schema.pop("title", None)
         self.schema.setdefault("properties", {})
@@ -133,17 +131,28 @@ class OutputModel:
         InvalidOutputError
             The value has no JSON form, or is not of the annotated type.
         """
-        try:
-            encoded = msgspec.json.encode(value, enc_hook=_to_builtins)
-            if self._checked:
-                self._decoder.decode(encoded)
-        except msgspec.ValidationError as error:
-            raise InvalidOutputError(
-                f"the returned {type(value).__name__} does not match the declared output: {error}"
-            ) from None
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidOutputError(f"the returned value has no JSON form: {error}") from error
-        return encoded
+        return encode_checked(value, self._decoder if self._checked else None)
+
+
+def encode_checked(value: Any, decoder: msgspec.json.Decoder[Any] | None) -> bytes:
+    """Return `value` as JSON text that `decoder`, if there is one, accepts.
+
+    Raises
+    ------
+    InvalidOutputError
+        The value has no JSON form, or the decoder refuses it.
+    """
+    try:
+        encoded = msgspec.json.encode(value, enc_hook=_to_builtins)
+        if decoder is not None:
+            decoder.decode(encoded)
+    except msgspec.ValidationError as error:
+        raise InvalidOutputError(
+            f"the returned {type(value).__name__} does not match the declared output: {error}"
+        ) from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidOutputError(f"the returned value has no JSON form: {error}") from error
+    return encoded
 
 
 def _struct_field(field: Field) -> tuple[str, Any, Any] | tuple[str, Any]:
@@ -165,6 +174,19 @@ def _struct_field(field: Field) -> tuple[str, Any, Any] | tuple[str, Any]:
             msgspec.field(default_factory=lambda: copy.deepcopy(default)),
         )
     return (field.name, annotation, default)
+
+
+def culprit(fields: Sequence[Field]) -> str:
+    """Return the first field that has no JSON Schema even alone, as the start of a message."""
+    return next((f"{field.name!r}: " for field in fields if not _has_schema(field)), "")
+
+
+def _has_schema(field: Field) -> bool:
+    try:
+        schema_of(msgspec.defstruct("Input", [_struct_field(field)], kw_only=True))
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _described(annotation: Any) -> Any:
@@ -235,7 +257,8 @@ def _schema_hook(annotation: Any) -> JsonSchema:
     if is_pydantic_model(annotation):
         schema: JsonSchema = annotation.model_json_schema()
         return schema
-    raise NotImplementedError(f"{annotation!r} is not a JSON type")
+    # NotImplementedError would let an annotation with a description pass, and accept anything.
+    raise TypeError(f"{annotation!r} is not a JSON type")
 
 
 def from_builtins(annotation: Any, value: Any) -> Any:
@@ -253,31 +276,3 @@ def _to_builtins(value: Any) -> Any:
     if callable(tolist):
         return tolist()
     raise TypeError(f"{type(value).__qualname__} is not a JSON type")
-
-
-def input_errors(error: msgspec.ValidationError) -> tuple[InputError, ...]:
-    """Turn the validator's message into a pointer, and the message without the path."""
-    message, pointer = str(error), ""
-    match = _AT_PATH.search(message)
-    if match:
-        message = message[: match.start()]
-        for step in _PATH_STEP.finditer(match["path"]):
-            pointer += _step(step["name"] or step["index"])
-    if callable(getattr(error.__cause__, "errors", None)):
-        return model_errors(error.__cause__, pointer)
-    named = _NAMES_A_FIELD.search(message)
-    if named:
-        pointer += _step(named["field"])
-    return (InputError(pointer, message),)
-
-
-def model_errors(error: Any, pointer: str = "") -> tuple[InputError, ...]:
-    """Turn pydantic's report, which names all that is wrong, into pointers and messages."""
-    return tuple(
-        InputError(pointer + "".join(_step(str(part)) for part in detail["loc"]), detail["msg"])
-        for detail in error.errors()
-    )
-
-
-def _step(name: str) -> str:
-    return "/" + name.replace("~", "~0").replace("/", "~1")

@@ -16,7 +16,7 @@ from typing import Any
 from kaizen_nexus._accel import cache_key
 from kaizen_nexus.agents.signature import CallSignature, Field, read_fields
 
-__all__ = ["class_digest", "describe_type", "signature_digest"]
+__all__ = ["class_digest", "describe_type", "signature_digest", "type_name"]
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _DIGEST = "_structure_digest"
@@ -95,6 +95,13 @@ def describe_type(annotation: Any, enclosing: tuple[Any, ...] = ()) -> Any:
     if annotation in enclosing:
         return ("recursive", name)
     return (name, *_members(annotation, (*enclosing, annotation)))
+
+
+def type_name(annotation: Any) -> str:
+    """Return `annotation` as a reader would write it; different types may share a name."""
+    if inspect.isclass(annotation) and not typing.get_args(annotation):
+        return annotation.__qualname__
+    return _ADDRESS.sub("", str(annotation).replace("typing.", ""))
 
 
 def _members(cls: type, enclosing: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from kaizen_nexus.agents.outputs import FieldOutputs
 from kaizen_nexus.agents.records import RecordModel, is_record
 from kaizen_nexus.agents.schema import InputModel, OutputModel
 from kaizen_nexus.agents.signature import read_fields
@@ -27,10 +28,12 @@ class WorkflowPlan:
 
     description: str
     inputs: InputModel | RecordModel
-    outputs: OutputModel
+    outputs: OutputModel | FieldOutputs
     is_async: bool
     wants_context: bool
     wants_session: bool
+    wants_session_id: bool = False
+    """Whether the agent keeps conversations itself, by the session's id."""
 
     @classmethod
     def build(
@@ -148,7 +151,8 @@ class Workflow:
         context
             The session's state; given to an agent that has an input named ``context``.
         session
-            The session; given to an agent that has an input named ``session``.
+            The session; given to an agent that has an input named ``session``, and by its id to
+            one that keeps conversations itself.
 
         Returns
         -------
@@ -160,6 +164,8 @@ class Workflow:
             arguments["context"] = dict(context or {})
         if self.plan.wants_session:
             arguments["session"] = session
+        if self.plan.wants_session_id and session is not None:
+            arguments["session_id"] = getattr(session, "session_id", None)
         return self.target(**arguments)
 
     def encode(self, value: Any) -> bytes:

@@ -10,13 +10,16 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
-from kaizen_nexus.agents.adapters import describe_agent
-from kaizen_nexus.deployment.fingerprint import fingerprint
+from kaizen_nexus.agents.adapters import AgentShape, describe_agent
+from kaizen_nexus.deployment.cache_entries import Comparison, Entry, compare
+from kaizen_nexus.deployment.fingerprint import PLAN, Fingerprint, fingerprint
 
 __all__ = ["DeploymentCache", "clear_deployment_cache", "get_deployment_cache"]
 
 DEFAULT_MAX_SIZE = 100
 DEFAULT_BUILD_TIMEOUT = 60.0
+MAX_REASON = 500
+"""How many characters of the reason why an agent is not cached are kept."""
 
 _ABANDONED = object()
 """Result of a flight whose leader was cancelled: somebody else has to build."""
@@ -43,21 +46,29 @@ class DeploymentCache:
         How many entries to keep, at least 1.
     build_timeout
         Seconds that a request waits for another thread's build of the same key.
+    clock
+        Monotonic seconds.
     """
 
     def __init__(
-        self, max_size: int = DEFAULT_MAX_SIZE, *, build_timeout: float = DEFAULT_BUILD_TIMEOUT
+        self,
+        max_size: int = DEFAULT_MAX_SIZE,
+        *,
+        build_timeout: float = DEFAULT_BUILD_TIMEOUT,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if isinstance(max_size, bool) or not isinstance(max_size, int) or max_size < 1:
             raise ValueError(f"max_size must be a whole number of at least 1, not {max_size!r}")
         self.max_size = max_size
         self._build_timeout = build_timeout
+        self._clock = clock
         self._lock = threading.Lock()
-        self._entries: OrderedDict[str, Any] = OrderedDict()
+        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._uncached: OrderedDict[str, str] = OrderedDict()
         self._flights: dict[str, _Flight] = {}
         self._generation = 0
         self._hits = self._misses = self._evictions = self._failures = 0
-        self._builds = self._build_ns = 0
+        self._builds = self._build_ns = self._undescribed = 0
 
     @staticmethod
     def create_cache_key(agent: object, name: str) -> str:
@@ -68,7 +79,27 @@ class DeploymentCache:
         TypeError
             The agent cannot be deployed, or something in it has no canonical encoding.
         """
-        return fingerprint(agent, name, describe_agent(agent), "plan")
+        return fingerprint(agent, name, describe_agent(agent), PLAN)
+
+    def key_for(
+        self, agent: object, name: str, shape: AgentShape, flavour: str
+    ) -> Fingerprint | None:
+        """Return the key of what would be built, or None where it must not be cached.
+
+        That is the case for an agent that cannot be described; `stats` counts it, and `uncached`
+        says why.
+        """
+        try:
+            return fingerprint(agent, name, shape, flavour)
+        except (TypeError, ValueError, RuntimeError) as error:
+            reason = str(error)[:MAX_REASON]
+        with self._lock:
+            self._undescribed += 1
+            self._uncached[name] = reason
+            self._uncached.move_to_end(name)
+            while len(self._uncached) > self.max_size:
+                self._uncached.popitem(last=False)
+        return None
 
     def get(self, cache_key: str) -> Any | None:
         """Return the entry, which becomes the most recently used one, or None."""
@@ -83,16 +114,21 @@ class DeploymentCache:
             return None
         self._entries.move_to_end(cache_key)
         self._hits += 1
-        return entry
+        entry.hits += 1
+        return entry.value
 
     def set(self, cache_key: str, workflow: Any) -> None:
         """Store an entry, evicting the least recently used one if there are too many."""
         if workflow is None:
             raise ValueError("None cannot be cached: it is what get() returns for a missing entry")
-        leaving = []
+        self._store(cache_key, Entry(workflow, cache_key, self._clock()))
+
+    def _store(self, cache_key: str, entry: Entry) -> None:
+        key = str(cache_key)
+        leaving: list[object] = []
         with self._lock:
-            leaving.append(self._entries.pop(cache_key, None))
-            self._entries[cache_key] = workflow
+            leaving.append(self._entries.pop(key, None))
+            self._entries[key] = entry
             while len(self._entries) > self.max_size:
                 leaving.append(self._entries.popitem(last=False))
                 self._evictions += 1
@@ -136,6 +172,8 @@ class DeploymentCache:
         started = time.perf_counter_ns()
         try:
             built = build()
+            elapsed = time.perf_counter_ns() - started
+            entry = Entry(built, cache_key, self._clock(), elapsed / 1e9)
         except Exception as error:
             self._land(cache_key, flight, failed=True)
             flight.outcome.set_exception(error)
@@ -144,10 +182,9 @@ class DeploymentCache:
             self._land(cache_key, flight, failed=True)
             flight.outcome.set_result(_ABANDONED)
             raise
-        elapsed = time.perf_counter_ns() - started
         # An invalidation during the build means that its answer may already be stale.
         if generation == self._generation:
-            self.set(cache_key, built)
+            self._store(cache_key, entry)
         self._land(cache_key, flight, elapsed_ns=elapsed)
         flight.outcome.set_result(built)
         return built
@@ -163,17 +200,63 @@ class DeploymentCache:
             self._build_ns += elapsed_ns
 
     def invalidate(self, cache_key: str | None = None) -> None:
-        """Forget one entry, or with None all of them; builds under way are not cached either."""
+        """Forget one entry, or without a key all; builds under way are not cached either."""
         with self._lock:
             self._generation += 1
             leaving: Any
-            if cache_key is None:
+            if not cache_key:
                 leaving, self._entries = self._entries, OrderedDict()
                 self._flights = {}
+                self._uncached = OrderedDict()
             else:
                 leaving = self._entries.pop(cache_key, None)
                 self._flights.pop(cache_key, None)
         del leaving
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return what is cached, the least recently used entry first.
+
+        Returns
+        -------
+        list of dict
+            ``key``; ``name``, that of the deployment; ``kind``, ``"plan"`` or, for apps of another
+            kind, ``"built"``; ``age_seconds``; ``hits``; ``build_seconds``; ``fields``, how many
+            things the key covers; ``field_bytes``, how much is kept to tell them apart. `name`
+            and `kind` are None where `set` was given a key of other origin, and `build_seconds`
+            where it was given a value.
+        """
+        now = self._clock()
+        return [entry.report(key, now) for key, entry in self._snapshot().items()]
+
+    def why(self, a: str, b: str) -> Comparison:
+        """Return in which fields the keys of two entries differ.
+
+        Parameters
+        ----------
+        a, b
+            Keys, the first digits of keys, or names that one entry has.
+
+        Returns
+        -------
+        Comparison
+            Its ``differences`` read, as text, ``config.temperature: 0.7 -> 0.3``. Long values are
+            shortened, and secrets replaced by digests.
+
+        Raises
+        ------
+        EntryNotFoundError
+            There is no such entry, or there are several.
+        """
+        return compare(self._snapshot(), a, b)
+
+    def uncached(self) -> dict[str, str]:
+        """Return why agents were not cached, by the name that they were last deployed under."""
+        with self._lock:
+            return dict(self._uncached)
+
+    def _snapshot(self) -> dict[str, Entry]:
+        with self._lock:
+            return dict(self._entries)
 
     def stats(self) -> dict[str, int | float]:
         """Return counts since creation.
@@ -182,7 +265,8 @@ class DeploymentCache:
         -------
         dict
             ``size``, ``max_size``, ``hits``, ``misses``, ``evictions``, ``builds``,
-            ``failed_builds`` and ``build_seconds`` (the sum over all builds).
+            ``failed_builds``, ``build_seconds`` (the sum over all builds) and ``undescribed``
+            (deployments that could not be cached).
         """
         with self._lock:
             return {
@@ -194,6 +278,7 @@ class DeploymentCache:
                 "builds": self._builds,
                 "failed_builds": self._failures,
                 "build_seconds": self._build_ns / 1e9,
+                "undescribed": self._undescribed,
             }
 
 

@@ -6,22 +6,87 @@ any difference in name, class, signature, types, configuration, prompt or tools 
 
 from __future__ import annotations
 
-import dataclasses
-import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kaizen_nexus._accel import cache_key
 from kaizen_nexus.agents.adapters import AgentShape
 from kaizen_nexus.agents.base import BaseAgent, declared_signature
-from kaizen_nexus.agents.signature import read_signature
+from kaizen_nexus.agents.kaizen import declared_entry
+from kaizen_nexus.agents.signature import CallSignature, read_signature
 from kaizen_nexus.agents.structure import class_digest, signature_digest
+from kaizen_nexus.deployment.kaizen_parts import kaizen_parts, tool_parts
+from kaizen_nexus.deployment.key_fields import KeyField, call_parts, class_parts, key_fields
+from kaizen_nexus.deployment.settings import settings
 
-__all__ = ["fingerprint"]
+if TYPE_CHECKING:
+    from kaizen_nexus.agents.kailash import KailashTarget
 
-MAX_DEPTH = 50
+__all__ = ["BUILT", "PLAN", "Fingerprint", "fingerprint"]
+
+PLAN, BUILT = "plan", "built"
+"""What is cached: a plan of ours, or what the agent built for an app of another kind."""
 
 
-def fingerprint(agent: object, name: str, shape: AgentShape, flavour: str) -> str:
+class Fingerprint(str):
+    """A cache key that still knows what it was computed from.
+
+    It is as good as any other string as a key, and for nobody to keep: it refers to the values of
+    a configuration, secrets among them.
+    """
+
+    __slots__ = ("_call", "_declared", "_parts")
+    _parts: dict[str, Any]
+    _call: CallSignature | None
+    _declared: type | None
+
+    @classmethod
+    def of(
+        cls,
+        parts: dict[str, Any],
+        call: CallSignature | None = None,
+        declared: type | None = None,
+    ) -> Fingerprint:
+        """Return the fingerprint of `parts`.
+
+        Parameters
+        ----------
+        parts
+            Everything that counts, by name.
+        call
+            What ``parts["call"]`` is the digest of, or, without it, ``parts["signature"]``.
+        declared
+            What ``parts["declared"]`` is the digest of.
+
+        Raises
+        ------
+        TypeError
+            A part has no canonical encoding.
+        """
+        made = cls(cache_key(parts))
+        made._parts, made._call, made._declared = parts, call, declared
+        return made
+
+    @property
+    def name(self) -> str:
+        """The name that the agent is deployed under."""
+        return str(self._parts["name"])
+
+    @property
+    def kind(self) -> str:
+        """What is cached: `PLAN` or `BUILT`."""
+        return str(self._parts["kind"])
+
+    def fields(self) -> tuple[KeyField, ...]:
+        """Return each thing that counts, as it can be kept and shown: without any secret."""
+        parts = dict(self._parts)
+        if self._call is not None:
+            parts["call" if "call" in parts else "signature"] = call_parts(self._call)
+        if self._declared is not None:
+            parts["declared"] = class_parts(self._declared)
+        return key_fields(parts)
+
+
+def fingerprint(agent: object, name: str, shape: AgentShape, flavour: str) -> Fingerprint:
     """Return the cache key of what would be built from `agent`.
 
     Parameters
@@ -33,7 +98,8 @@ def fingerprint(agent: object, name: str, shape: AgentShape, flavour: str) -> st
     shape
         What `describe_agent` found.
     flavour
-        What is built: agents of one shape are built differently for different apps.
+        What is built, `PLAN` or `BUILT`: agents of one shape are built differently for different
+        apps.
 
     Raises
     ------
@@ -42,98 +108,35 @@ def fingerprint(agent: object, name: str, shape: AgentShape, flavour: str) -> st
         at each deployment rather than confused with another.
     """
     cls = type(agent)
-    declared = declared_signature(agent) if isinstance(agent, BaseAgent) else None
-    return cache_key(
-        (
-            flavour,
-            name,
-            shape.kind,
-            cls.__module__,
-            cls.__qualname__,
-            cls.__doc__,
-            None if shape.target is None else signature_digest(read_signature(shape.target)),
-            None if declared is None else class_digest(declared),
-            _settings(getattr(agent, "config", None)),
-            _settings(getattr(agent, "system_prompt", None)),
-            _settings(getattr(agent, "prompt", None)),
-            tuple(map(_tool, getattr(agent, "tools", None) or ())),
-            # What an agent builds itself may depend on all that it holds.
-            _settings(vars(agent)) if shape.kind == "builder" or flavour == "built" else None,
-        )
-    )
-
-
-def _settings(value: Any, depth: int = 0) -> Any:
-    """Return a configuration as an encodable value.
-
-    Records and plain objects count by the name of their class and their contents, wherever the
-    class was defined: unlike in a key that is read back, it need not be found by its name. Every
-    tuple that is returned begins with what it stands for, so a record equals no tuple.
-    """
-    cls = type(value)
-    if cls in _SCALARS:
-        return value
-    if depth > MAX_DEPTH:
-        raise TypeError("the configuration nests too deep, or within itself")
-    if cls is dict:
-        # Most values are scalars, and a call for each would be most of the time.
-        return {
-            key: item if type(item) in _SCALARS else _settings(item, depth + 1)
-            for key, item in value.items()
-        }
-    if cls is list:
-        return [_settings(item, depth + 1) for item in value]
-    if cls is tuple:
-        return ("tuple", *(_settings(item, depth + 1) for item in value))
-    contents = _contents(value)
-    if contents is None:
-        return value
-    return ("record", cls.__module__, cls.__qualname__, _settings(contents, depth + 1))
-
-
-def _contents(value: Any) -> dict[str, Any] | None:
-    """Return the fields of a record or the attributes of a plain object; None for the rest."""
-    cls = type(value)
-    names = _field_names.get(cls)
-    if names is None:
-        names = _field_names[cls] = _read_field_names(cls)
-    if names:
-        return {name: getattr(value, name) for name in names}
-    if _is_plain(cls) and hasattr(value, "__dict__"):
-        return {**_class_settings(cls), **vars(value)}
-    return None
-
-
-_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
-_field_names: weakref.WeakKeyDictionary[type, tuple[str, ...]] = weakref.WeakKeyDictionary()
-
-
-def _read_field_names(cls: type) -> tuple[str, ...]:
-    """Return the fields of a dataclass or pydantic model; none for any other class."""
-    if hasattr(cls, "__cache_key__"):
-        return ()
-    if dataclasses.is_dataclass(cls):
-        return tuple(field.name for field in dataclasses.fields(cls))
-    return tuple(getattr(cls, "__pydantic_fields__", ()))
-
-
-def _is_plain(cls: type) -> bool:
-    """Whether instances are ordinary objects: attributes, and no meaning of their own."""
-    own = vars(cls)
-    return cls.__mro__[1:] == (object,) and "__call__" not in own and "__cache_key__" not in own
-
-
-def _class_settings(cls: type) -> dict[str, Any]:
-    """Return the public class attributes, which configurations without instances consist of."""
-    return {
-        name: value
-        for name, value in vars(cls).items()
-        if not name.startswith("_") and not callable(value) and not hasattr(value, "__get__")
+    parts: dict[str, Any] = {
+        "kind": flavour,
+        "name": name,
+        "shape": shape.kind,
+        "class": f"{cls.__module__}.{cls.__qualname__}",
+        "doc": None if shape.kind == "function" else cls.__doc__,
     }
-
-
-def _tool(tool: Any) -> Any:
-    """Return what is known of a tool: a function by its signature, an object by its attributes."""
-    if callable(tool) and hasattr(tool, "__qualname__"):
-        return signature_digest(read_signature(tool))
-    return _settings(tool)
+    if shape.kind == "kailash":
+        target: KailashTarget = shape.target  # type: ignore[assignment]  # what this kind has
+        parts["description"] = str(getattr(target.graph, "description", ""))
+        return Fingerprint.of(parts)
+    entry = shape.target
+    if shape.kind == "kaizen" and entry is not None:
+        entry = declared_entry(entry)
+    call = None if entry is None else read_signature(entry)
+    digest = None if call is None else signature_digest(call)
+    if shape.kind == "kaizen":
+        parts["call"] = digest
+        parts.update(kaizen_parts(agent, entry, builds=flavour == BUILT))
+        return Fingerprint.of(parts, call)
+    declared = declared_signature(agent) if isinstance(agent, BaseAgent) else None
+    parts.update(
+        signature=digest,
+        declared=None if declared is None else class_digest(declared),
+        config=settings(getattr(agent, "config", None)),
+        system_prompt=settings(getattr(agent, "system_prompt", None)),
+        prompt=settings(getattr(agent, "prompt", None)),
+        tools=tool_parts(agent),
+        # What an agent builds itself may depend on all that it holds.
+        attributes=settings(vars(agent)) if shape.kind == "builder" or flavour == BUILT else None,
+    )
+    return Fingerprint.of(parts, call, declared)

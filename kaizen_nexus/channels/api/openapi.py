@@ -130,6 +130,10 @@ def _service_paths() -> dict[str, Any]:
     }
     by_name = [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]
     by_id = [_SESSION_ID]
+    pair = [
+        {"name": name, "in": "query", "required": True, "schema": {"type": "string"}}
+        for name in ("a", "b")
+    ]
     get_health = _responses(anything, status=200)
     return {
         "/api/workflows": {
@@ -160,6 +164,18 @@ def _service_paths() -> dict[str, Any]:
             "delete": _operation(
                 "Delete a session", "sessions", _responses(None, 404, status=204), None, by_id
             ),
+        },
+        "/api/cache": {
+            "get": _operation("What deployments have cached", "service", _responses(anything))
+        },
+        "/api/cache/why": {
+            "get": _operation(
+                "What tells two cached entries apart",
+                "service",
+                _responses(anything, 400, 404),
+                None,
+                pair,
+            )
         },
         "/health/live": {"get": _operation("Is the process alive", "service", get_health)},
         "/health/ready": {

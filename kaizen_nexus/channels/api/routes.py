@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute, Route
 
+from kaizen_nexus.channels.api.cache import CacheEndpoints
 from kaizen_nexus.channels.api.service import ServiceEndpoints
 from kaizen_nexus.channels.api.sessions import SessionEndpoints
 from kaizen_nexus.channels.api.workflows import WorkflowEndpoints
@@ -19,12 +20,15 @@ def api_routes(runtime: Runtime, health: Health, max_body: int) -> list[BaseRout
     workflows = WorkflowEndpoints(runtime, max_body)
     sessions = SessionEndpoints(runtime, max_body)
     service = ServiceEndpoints(runtime, health)
+    cache = CacheEndpoints()
     return [
         Route(f"{API_PREFIX}/{{name}}/execute", workflows.execute, methods=["POST"]),
         Route(API_PREFIX, workflows.index),
         Route(f"{API_PREFIX}/{{name}}", workflows.show),
         Route("/api/sessions", sessions.create, methods=["POST"]),
         Route("/api/sessions/{id}", sessions.one, methods=["GET", "PATCH", "DELETE"]),
+        Route("/api/cache", cache.index),
+        Route("/api/cache/why", cache.why),
         Route("/health/live", service.live),
         Route("/health/ready", service.ready),
         Route("/metrics.json", service.metrics),

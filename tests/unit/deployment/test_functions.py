@@ -6,6 +6,7 @@ from unittest.mock import MagicMock, call
 import pytest
 
 from kaizen_nexus import (
+    Nexus,
     clear_deployment_cache,
     deploy_as_api,
     deploy_as_cli,
@@ -127,7 +128,7 @@ def test_a_build_that_fails_registers_and_caches_nothing() -> None:
 def test_bad_arguments_raise_and_register_nothing(
     deploy: Any, arguments: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    app = OtherApp()
+    app = Nexus()
     with pytest.raises(error, match=message):
         deploy(Built([]), app, "it", **arguments)
-    assert app.registered == {}
+    assert app.runtime.registry.names() == []

@@ -1,0 +1,164 @@
+"""Kaizen agents: their signature is the schema, their ``run`` or ``run_async`` what is invoked.
+
+Everything is found by duck-typing: Kaizen is never imported here, and need not be installed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from kaizen_nexus.agents.kaizen_fields import input_fields, kaizen_signature, output_fields
+from kaizen_nexus.agents.signature import CallSignature, Field, read_signature
+
+if TYPE_CHECKING:
+    from kaizen_nexus.agents.workflow import WorkflowPlan
+
+__all__ = [
+    "declared_entry",
+    "fresh_workflow",
+    "is_kaizen_agent",
+    "kaizen_entry",
+    "kaizen_plan",
+    "validates_itself",
+]
+
+_BASE = "kaizen.core.base_agent"
+_SESSION_ID = "session_id"
+_DICTIONARIES = (dict, Mapping, MutableMapping)
+_INSTEAD = ("error", "response", "result", "_write_insight")
+"""What a result may have in place of its output fields: Kaizen's own check lets these pass."""
+
+
+def is_kaizen_agent(agent: object) -> bool:
+    """Whether `agent` can be run and declares its inputs and outputs as Kaizen's agents do."""
+    return kaizen_signature(agent) is not None and kaizen_entry(agent) is not None
+
+
+def kaizen_entry(agent: Any) -> Callable[..., Any] | None:
+    """Return the method to invoke: the one that the more derived class defines.
+
+    Where one class defines both, it is ``run_async`` for an agent that is configured for an
+    asynchronous model (``use_async_llm``), else ``run``.
+    """
+    run, run_async = _depth(agent, "run"), _depth(agent, "run_async")
+    if run is None and run_async is None:
+        return None
+    if run is None or run_async is None or run != run_async:
+        is_async = run is None or (run_async is not None and run_async < run)
+    else:
+        is_async = getattr(getattr(agent, "config", None), "use_async_llm", False) is True
+    entry: Callable[..., Any] = getattr(agent, "run_async" if is_async else "run")
+    return entry
+
+
+def declared_entry(entry: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the method of the class behind what an agent's features have wrapped it in.
+
+    Kaizen wraps ``run`` anew for each agent, in metrics, retries and the like; what it wraps is
+    read once for all agents of the class.
+    """
+    while not inspect.ismethod(entry) and hasattr(entry, "__wrapped__"):
+        entry = entry.__wrapped__
+    return entry
+
+
+def validates_itself(agent: object, entry: object) -> bool:
+    """Whether Kaizen's own loop and check decide what `entry` may return."""
+    check = getattr(type(agent), "_validate_signature_output", None)
+    return getattr(check, "__module__", "") == _BASE == getattr(entry, "__module__", "")
+
+
+def kaizen_plan(agent: Any, entry: Callable[..., Any]) -> WorkflowPlan:
+    """Build what is the same for all agents of this class with this signature.
+
+    Raises
+    ------
+    TypeError
+        A field has no JSON Schema; the message names it.
+    """
+    # Schemas need msgspec, an optional dependency that reading a signature does not need.
+    from kaizen_nexus.agents.outputs import FieldOutputs
+    from kaizen_nexus.agents.schema import InputModel, OutputModel
+    from kaizen_nexus.agents.workflow import WorkflowPlan
+
+    declared = declared_entry(entry)
+    signature, call = kaizen_signature(agent), read_signature(declared)
+    label = type(signature).__qualname__
+    fields = _inputs(input_fields(signature), call)
+    names = {field.name for field in fields}
+    inputs = InputModel(fields, accepts_extra=False, label=label)
+    outputs: FieldOutputs | OutputModel
+    if _says_something(call.output):
+        outputs = OutputModel(call.output, label=call.qualified_name)
+    else:
+        instead = _INSTEAD if validates_itself(agent, declared) else None
+        outputs = FieldOutputs(output_fields(signature), label=label, instead=instead)
+    takes_id = call.accepts_extra or any(field.name == _SESSION_ID for field in call.fields)
+    return WorkflowPlan(
+        description=_description(agent, signature),
+        inputs=inputs,
+        outputs=outputs,
+        is_async=call.is_async,
+        wants_context=call.wants_context and "context" not in names,
+        wants_session=call.wants_session and "session" not in names,
+        wants_session_id=takes_id and _SESSION_ID not in names,
+    )
+
+
+def fresh_workflow(agent: Any) -> Any:
+    """Return what ``to_workflow()`` makes of the agent as it is now.
+
+    Kaizen's own remembers its first answer, until the provider changes: after a change of prompt,
+    model or tools it would answer with the former ones.
+    """
+    if getattr(agent, "_workflow", None) is not None and kaizen_signature(agent) is not None:
+        agent._workflow = None
+    return agent.to_workflow()
+
+
+def _description(agent: object, signature: Any) -> str:
+    """Return what the signature says of itself, else what the agent's own class does."""
+    text = getattr(signature, "description", None)
+    if not text and not type(agent).__module__.startswith("kaizen."):
+        text = type(agent).__doc__
+    return inspect.cleandoc(text or "")
+
+
+def _depth(agent: object, name: str) -> int | None:
+    """Return how far from the agent `name` is defined: 0 for its own class; None if nowhere."""
+    own = getattr(agent, "__dict__", {}).get(name)
+    if callable(own) and not hasattr(own, "__wrapped__"):
+        return -1
+    for depth, cls in enumerate(type(agent).__mro__):
+        if name in cls.__dict__:
+            return depth if callable(getattr(agent, name, None)) else None
+    return None
+
+
+def _inputs(declared: tuple[Field, ...], call: CallSignature) -> tuple[Field, ...]:
+    """Return the signature's fields as far as the method takes them, and its own parameters."""
+    names = {field.name for field in declared}
+    own = {f.name: f for f in call.fields if f.name != _SESSION_ID or f.name in names}
+    further = (field for name, field in own.items() if name not in names)
+    taken = {*own, *(("context",) * call.wants_context), *(("session",) * call.wants_session)}
+    kept = (field for field in declared if call.accepts_extra or field.name in taken)
+    return (*(_with_default(field, own) for field in kept), *further)
+
+
+def _with_default(field: Field, parameters: dict[str, Field]) -> Field:
+    """Return a field with the parameter's default, where the signature gives none itself."""
+    parameter = parameters.get(field.name)
+    if parameter is None or parameter.required or not field.required:
+        return field
+    return replace(field, default=parameter.default)
+
+
+def _says_something(annotation: Any) -> bool:
+    """Whether a return annotation says more than that the result is a dictionary of anything."""
+    if typing.get_origin(annotation) in _DICTIONARIES:
+        return typing.get_args(annotation)[-1] is not Any
+    return annotation is not Any and annotation not in _DICTIONARIES

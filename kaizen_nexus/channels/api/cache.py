@@ -1,0 +1,47 @@
+"""``/api/cache``: what deployments have cached, and what tells two entries apart."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from kaizen_nexus.channels.api.workflows import json_response
+from kaizen_nexus.channels.problems import problem_response
+from kaizen_nexus.deployment.cache import get_deployment_cache
+from kaizen_nexus.deployment.cache_entries import EntryNotFoundError
+
+__all__ = ["CacheEndpoints"]
+
+
+class CacheEndpoints:
+    """The endpoints that show the deployment cache of this process; none of them changes it."""
+
+    async def index(self, _: Request) -> Response:
+        """List the entries, their statistics and what could not be cached: ``GET /api/cache``."""
+        cache = get_deployment_cache()
+        return json_response(
+            {"entries": cache.entries(), "stats": cache.stats(), "uncached": cache.uncached()}
+        )
+
+    async def why(self, request: Request) -> Response:
+        """Return in which fields two keys differ: ``GET /api/cache/why?a=KEY&b=KEY``."""
+        a, b = (request.query_params.get(name, "") for name in ("a", "b"))
+        if not a or not b:
+            return problem_response(
+                HTTPStatus.BAD_REQUEST, detail="give two entries, as in ?a=KEY&b=KEY"
+            )
+        try:
+            comparison = get_deployment_cache().why(a, b)
+        except EntryNotFoundError as error:
+            return problem_response(
+                HTTPStatus.NOT_FOUND, slug="cache-entry-not-found", detail=str(error)
+            )
+        return json_response(
+            {
+                "a": comparison.a,
+                "b": comparison.b,
+                "differences": [difference._asdict() for difference in comparison.differences],
+            }
+        )
