@@ -63,13 +63,19 @@ def parse(program: str) -> argparse.ArgumentParser:
         help="the performance guide's tables",
         description="The performance guide's tables, measured on a running app.",
     )
+    kaizen = suites.add_parser(
+        "kaizen",
+        help="this package against kailash-kaizen, which it stands in for",
+        description="The same operations on the same Kaizen agent, by this package and by "
+        "kailash-kaizen with kailash-nexus, which must be installed.",
+    )
     wheel = suites.add_parser(
         "wheel",
         help="how expired sessions are found: a scan against timing wheels",
         description="The structures that could find expired sessions, from a checkout: they are "
         "compiled when they are first measured.",
     )
-    for suite in (core, guide, wheel):
+    for suite in (core, guide, kaizen, wheel):
         suite.add_argument(
             "--quick", action="store_true", help="smaller and shorter, for a first impression"
         )
@@ -96,7 +102,7 @@ def measure(options: argparse.Namespace) -> int:
     from bench.core.contenders import WrongAnswerError
     from bench.report import as_markdown, write_json
 
-    suites = {"core": core, "guide": guide, "wheel": wheel}
+    suites = {"core": core, "guide": guide, "kaizen": kaizen, "wheel": wheel}
     try:
         sections, packages = suites[options.suite](options)
     except WrongAnswerError as error:
@@ -127,6 +133,15 @@ def core(options: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:
 
         plots.write(sections, options.plots)
     return sections, environment.CORE
+
+
+def kaizen(options: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:
+    """Run the suite ``kaizen``."""
+    from bench import kaizen, progress
+    from bench.core import scale
+
+    chosen = scale.QUICK if options.quick else scale.FULL
+    return kaizen.measure(chosen, progress.reporter()), kaizen.PACKAGES
 
 
 def wheel(options: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:

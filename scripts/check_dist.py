@@ -8,6 +8,16 @@ import zipfile
 
 MODULES = ("cache_key", "latency_histogram", "session_table")
 
+SHIPPED = (
+    "examples/docs_assistant.py",
+    "examples/complete_integration/__main__.py",
+    "bench/__main__.py",
+    "bench/core/suite.py",
+    "bench/guide/requests.py",
+    "bench/kaizen/deployment.py",
+)
+"""What lies beside the package: programs to read and to run."""
+
 
 def main(wheel: str, sdist: str) -> int:
     """Raise unless both are complete and nothing lies outside the package."""
@@ -22,7 +32,7 @@ def main(wheel: str, sdist: str) -> int:
         assert any(name.endswith(f"_core/{module}.pyx") for name in sources), module
     for needed in ("kaizen_nexus/py.typed", "kaizen_nexus/channels/api/docs.html"):
         assert needed in packed, needed
-    for shipped in ("examples/docs_assistant.py", "bench/__main__.py", "bench/core/suite.py"):
+    for shipped in SHIPPED:
         assert any(name.endswith(f"share/kaizen-nexus/{shipped}") for name in packed), shipped
     strays = [n for n in packed if not n.startswith(("kaizen_nexus/", "kaizen_nexus-"))]
     assert not strays, strays
