@@ -12,11 +12,13 @@ from pathlib import Path
 import click
 
 from kaizen_nexus.channels.cli.protocol import DEFAULT_TIMEOUT, DEFAULT_URL, EXIT_UNREACHABLE
+from kaizen_nexus.console.cache import cache
+from kaizen_nexus.console.check.command import check
 from kaizen_nexus.console.completion import ForwardedCommand, complete_argument
 
 __all__ = ["nexus", "run_command"]
 
-SUITES = ("core", "guide", "wheel")
+SUITES = ("core", "guide", "kaizen", "wheel")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 PORT = click.IntRange(0, 65_535)
 TARGET_HELP = "TARGET is module:app or path/to/file.py:app; the app's name is 'app' if left out."
@@ -29,6 +31,8 @@ def run_command(arguments: list[str]) -> int:
     try:
         nexus.main(arguments, prog_name=alias)
     except SystemExit as leaving:
+        if isinstance(leaving.code, str):  # how an app that is loaded says why it cannot be
+            click.echo(leaving.code, err=True)
         return leaving.code if isinstance(leaving.code, int) else 1
     except ImportError as error:
         # What a missing extra says is the whole story; any other import error is a fault.
@@ -174,3 +178,7 @@ def bench(arguments: tuple[str, ...]) -> None:
     from kaizen_nexus.console.bench import main
 
     sys.exit(main(arguments))
+
+
+nexus.add_command(check)
+nexus.add_command(cache)

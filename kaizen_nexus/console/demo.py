@@ -114,16 +114,16 @@ class Demo:
         return asyncio.run(asyncio.wait_for(self._ask_mcp(), TIMEOUT))
 
     async def _ask_mcp(self) -> str:
-        from mcp import Client
+        from kaizen_nexus.channels.mcp.client import connect
 
-        async with Client(f"{self.app.url}/mcp") as client:
-            tools = [tool.name for tool in (await client.list_tools()).tools]
+        async with connect(f"{self.app.url}/mcp") as client:
+            tools = [tool["name"] for tool in (await client.list_tools())["tools"]]
             expect("tools", tools, [self.identifiers["mcp"]])
             result = await client.call_tool(
                 self.identifiers["mcp"],
                 {"query": "How do I configure session cleanup?", "session_id": self.session_id},
             )
-        content = result.structured_content or {}
+        content = result["structuredContent"]
         expect("session", content.get("session_id"), self.session_id)
         return check_answer(content["result"], turn=3, holding="cleanup_interval")
 

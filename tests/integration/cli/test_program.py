@@ -267,7 +267,17 @@ def test_the_version_names_the_core(program: Any) -> None:
 
 def test_help_lists_all_subcommands(program: Any) -> None:
     listed = re.findall(r"^  (\w+)  ", program("--help").stdout, re.MULTILINE)
-    assert listed == ["bench", "demo", "list", "mcp", "run", "serve", "version"]
+    assert listed == [
+        "bench",
+        "cache",
+        "check",
+        "demo",
+        "list",
+        "mcp",
+        "run",
+        "serve",
+        "version",
+    ]
 
 
 def health_of(url: str) -> str:

@@ -1,0 +1,119 @@
+"""Each deliberately broken app is found out: exit code 1, and the table says what differs where."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.integration.check.conftest import Check
+
+APPS = Path(__file__).with_name("broken_apps.py")
+ONLY_HANDSHAKE = importlib.metadata.version("mcp").startswith("1.")
+
+DEFECTS = {
+    "not_found": [
+        ("result", "http", "HTTP 404"),
+        ("error", "http", "HTTP 404"),
+        ("session", "http", "HTTP 404"),
+    ],
+    "another_result": [("result", "http", 'at /facts/0: "it.s .*!"')],
+    "no_session_in": [
+        ("session", "http", "started no session"),
+        ("session", "http", "ran without a session"),
+        ("error", "http", r'\{"facts": '),
+    ],
+    "no_session_out": [
+        ("session", "http", "X-Session-ID names no session, though the body does"),
+    ],
+    "swallowed_error": [("error", "http", "HTTP 200 without a result")],
+    "another_openapi": [("schema", "openapi", 'at /properties/times/type: "number"')],
+    "cli_without_sessions": [
+        ("session", "cli", "ran without a session"),
+        ("error", "cli", r'\{"facts": '),
+    ],
+    "cli_with_own_sessions": [
+        ("session", "cli", "ran in another session than the one it was given"),
+        ("error", "cli", r'\{"facts": '),
+    ],
+    "cli_without_failures": [("error", "cli", "exit code 0 without a result")],
+    "cli_without_option": [("schema", "cli", "--times nothing")],
+    "mcp_not_found": [("result", "mcp-handshake", "404|Not Found|Session terminated")],
+    "mcp_with_secrets": [("error", "mcp-handshake.*", "unexpected: .*hunter2")],
+    "another_tool": [
+        ("schema", "mcp-handshake", "at /properties/fact: nothing"),
+        ("schema", "mcp-stdio", "at /properties/fact: nothing"),
+        ("result", "mcp-handshake.*", "invalid-inputs"),
+        ("error", "mcp-handshake.*", r"invalid-inputs \(facts?\)"),
+        ("session", "mcp-handshake", "invalid-inputs"),
+    ],
+    "counted_twice": [("metric", "cli", "recorded cli 2 times instead of once")],
+    "not_counted": [
+        ("metric", "mcp-handshake", "recorded mcp 0 times instead of once"),
+        ("metric", "mcp-stdio", r"recorded api 0, cli 0, mcp 0 for \d+ calls over MCP"),
+    ],
+    "other_over_stdio": [
+        ("schema", "mcp-stdio", "at /properties/fact/type: nothing"),
+        ("result", "mcp-stdio", "at /facts/1: nothing"),
+        ("error", "mcp-stdio", r'\{"facts": \[12345\]\}'),
+        ("session", "mcp-stdio", "turn 2: nothing instead of"),
+    ],
+    "forgetful_over_stdio": [("session", "mcp-stdio", r"left the state \{\} instead of \{.facts")],
+    "silent_over_stdio": [("result", "mcp-stdio", "Connection closed")],
+}
+MODERN_DEFECTS = {"mcp_of_two_minds": [("result", "mcp-2026-07-28", "at /facts/0: nothing")]}
+
+
+def rows_of(table: str) -> list[tuple[str, str, str]]:
+    """Return aspect, channels and finding of each line of the table of differences."""
+    lines = table.partition("Differences:\n")[2].partition("\n\n")[0].splitlines()
+    starts = [lines[0].index(title) for title in ("ASPECT", "CASE", "CHANNELS", "FOUND")]
+    rows, aspect = [], ""
+    for line in lines[1:]:
+        aspect = line[starts[0] : starts[1]].strip() or aspect
+        rows.append((aspect, line[starts[2] : starts[3]].strip(), line[starts[3] :].strip()))
+    return rows
+
+
+@pytest.mark.parametrize("app", DEFECTS | MODERN_DEFECTS)
+def test_the_table_names_the_difference(check: Check, app: str) -> None:
+    if app in MODERN_DEFECTS and ONLY_HANDSHAKE:
+        pytest.skip("mcp 1.x has no clients of 2026-07-28")
+    done = check(f"{APPS}:{app}")
+    assert (done.exit_code, done.stderr) == (1, ""), done.stdout
+    rows = rows_of(done.stdout)
+    expected = (DEFECTS | MODERN_DEFECTS)[app]
+    for aspect, channels, finding in expected:
+        assert any(
+            row[0] == aspect and re.fullmatch(channels, row[1]) and re.search(finding, row[2])
+            for row in rows
+        ), f"{aspect} {channels} {finding}\n{done.stdout}"
+    # What is sound is not blamed: a defect of sessions, for example, is none of schemas.
+    assert {row[0] for row in rows} == {aspect for aspect, _, _ in expected}, done.stdout
+
+
+def test_what_is_sound_is_not_blamed(check: Check) -> None:
+    done = check(f"{APPS}:counted_twice", "-o", "json")
+    assert done.exit_code == 1
+    assert done.report["same"] is False
+    assert done.report["workflows"]["notes"] == {
+        "result": "same",
+        "schema": "same",
+        "session": "same",
+        "error": "same",
+        "metric": "differs",
+    }
+    (difference,) = done.report["differences"]
+    assert difference["found"] == [
+        {"channels": ["cli"], "found": "recorded cli 2 times instead of once"}
+    ]
+
+
+def test_metrics_that_cannot_be_read_are_said_to_be_missing(check: Check) -> None:
+    done = check(f"{APPS}:no_metrics", "-o", "json")
+    assert done.exit_code == 0
+    (note,) = [note for note in done.report["notes"] if note["workflow"] == "notes"]
+    assert (note["aspect"], note["text"]) == ("metric", "GET /metrics.json was answered 404")
+    assert done.report["workflows"]["notes"]["metric"] == "not compared"
