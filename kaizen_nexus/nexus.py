@@ -271,7 +271,7 @@ class Nexus(DeploymentTarget):
 
     def run_stdio(self) -> None:
         """Serve one MCP client over standard input and output until it hangs up, or a signal."""
-        self._mcp.run_stdio()
+        self._mcp.run_stdio(self._discover)
 
     def close(self) -> None:
         """Stop serving and end automatic session cleanup, unless the manager was given."""
@@ -297,10 +297,7 @@ class Nexus(DeploymentTarget):
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         await self._mcp.start()
-        if self.auto_discovery:
-            discovery = Discovery(self.discovery_root, self._discovered)
-            self._health.discovery = discovery.report
-            discovery.start()
+        self._discover()
         self._health.ready = True
         try:
             yield
@@ -311,6 +308,13 @@ class Nexus(DeploymentTarget):
     def _stopping(self) -> None:
         self._health.ready = False
         self._mcp.end_subscriptions()
+
+    def _discover(self) -> None:
+        if not self.auto_discovery:
+            return
+        discovery = Discovery(self.discovery_root, self._discovered)
+        self._health.discovery = discovery.report
+        discovery.start()
 
     def _discovered(self, agent: object, name: str) -> None:
         self.register(name, agent)

@@ -56,13 +56,13 @@ def execution(rounds: int) -> list[Row]:
 
 async def over_mcp(app: Nexus, rounds: int) -> Sample:
     """Time tool calls on one connection of the protocol's own client."""
-    from mcp import Client
+    from kaizen_nexus.channels.mcp.client import connect
 
-    async with Client(f"{app.url}/mcp") as client:
+    async with connect(f"{app.url}/mcp") as client:
 
         async def call() -> None:
             result = await client.call_tool("assistant", {"query": "x"})
-            check((result.structured_content or {})["result"])
+            check(result["structuredContent"]["result"])
 
         return await timed(call, rounds)
 

@@ -12,7 +12,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from mcp import Client, StdioServerParameters
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
 
 import kaizen_nexus
 
@@ -94,7 +95,8 @@ def test_the_client_configuration_works(
         process = StdioServerParameters(
             command=sys.executable, args=["-m", "kaizen_nexus", *arguments], cwd=tmp_path
         )
-        async with Client(process) as client:
+        async with stdio_client(process) as streams, ClientSession(*streams) as client:
+            await client.initialize()
             return [tool.name for tool in (await client.list_tools()).tools]
 
     assert asyncio.run(tools()) == ["assistant"]

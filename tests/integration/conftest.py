@@ -7,6 +7,9 @@ import httpx2
 import pytest
 
 from kaizen_nexus import CrossChannelSession, Nexus, deploy_multi_channel
+from kaizen_nexus.channels.mcp.client import latest_version
+
+FIRST_WITHOUT_HANDSHAKE = "2026-07-28"
 
 
 def echo(query: str, times: int = 1) -> dict[str, str]:
@@ -55,3 +58,18 @@ def app() -> Iterator[Nexus]:
 def http(app: Nexus) -> Iterator[httpx2.Client]:
     with httpx2.Client(base_url=app.url, timeout=10) as client:
         yield client
+
+
+@pytest.fixture
+def modern() -> None:
+    """For what needs the MCP era without handshakes."""
+    if latest_version() < FIRST_WITHOUT_HANDSHAKE:
+        pytest.skip(f"the MCP SDK that is installed ends at {latest_version()}")
+
+
+@pytest.fixture(params=[True, False], ids=["handshake", "modern"])
+def handshake(request: pytest.FixtureRequest) -> bool:
+    """Whether an MCP client begins with a handshake; each test runs in both eras that there are."""
+    if not request.param:
+        request.getfixturevalue("modern")
+    return request.param

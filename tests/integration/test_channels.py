@@ -15,9 +15,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from mcp import Client
 
 from kaizen_nexus import Nexus, deploy_multi_channel
+from kaizen_nexus.channels.mcp.client import connect
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "nexus"
 
@@ -58,10 +58,10 @@ def over_cli(app: Nexus, command: str, inputs: dict[str, Any], session: str | No
 def over_mcp(app: Nexus, tool: str, inputs: dict[str, Any], session: str | None) -> Any:
     async def call() -> Any:
         arguments = {**inputs, **({"session_id": session} if session else {})}
-        async with Client(f"{app.url}/mcp") as client:
+        async with connect(f"{app.url}/mcp") as client:
             result = await client.call_tool(tool, arguments)
-        assert not result.is_error, result.content
-        return result.structured_content
+        assert not result["isError"], result["content"]
+        return result["structuredContent"]
 
     return asyncio.run(call())
 

@@ -12,15 +12,24 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from mcp import Client, StdioServerParameters
 
 import kaizen_nexus
+from kaizen_nexus.channels.mcp.client import StdioCommand, connect, latest_version
 from kaizen_nexus.channels.mcp.stdin import InterruptibleInput
 
 pytestmark = pytest.mark.anyio
 
 ROOT = str(Path(kaizen_nexus.__file__).parents[1])
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
+INITIALIZE = {
+    "protocolVersion": LEGACY,
+    "capabilities": {},
+    "clientInfo": {"name": "test", "version": "1"},
+}
+ENVELOPE = {
+    "io.modelcontextprotocol/protocolVersion": MODERN,
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
 SERVER = """
 import asyncio, os, subprocess, sys
 from typing import Any
@@ -81,9 +90,9 @@ def script(tmp_path: Path) -> str:
     return str(path)
 
 
-def parameters(script: str) -> StdioServerParameters:
+def command(script: str) -> StdioCommand:
     inherited = os.environ.get("PYTHONPATH", "")
-    return StdioServerParameters(
+    return StdioCommand(
         command=sys.executable,
         args=["-W", "error", script],
         env={"PYTHONPATH": os.pathsep.join(filter(None, [ROOT, inherited]))},
@@ -91,9 +100,9 @@ def parameters(script: str) -> StdioServerParameters:
 
 
 @pytest.fixture
-def process(script: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A server that has answered one request, and so is serving."""
-    settings = parameters(script)
+def started(script: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that nobody has talked to yet."""
+    settings = command(script)
     with subprocess.Popen(
         [settings.command, *settings.args],
         env={**os.environ, **(settings.env or {})},
@@ -102,11 +111,18 @@ def process(script: str) -> Iterator[subprocess.Popen[bytes]]:
         stderr=subprocess.PIPE,
     ) as running:
         try:
-            send(running, "tools/list")
-            assert len(receive(running)["result"]["tools"]) == 4
             yield running
         finally:
             running.kill()
+
+
+@pytest.fixture
+def process(started: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    """A server whose client has shaken hands."""
+    send(started, "initialize", **INITIALIZE)
+    assert receive(started)["result"]["protocolVersion"] == LEGACY
+    send(started, "notifications/initialized", request_id=None)
+    return started
 
 
 def pipe(stream: IO[bytes] | None) -> IO[bytes]:
@@ -114,12 +130,11 @@ def pipe(stream: IO[bytes] | None) -> IO[bytes]:
     return stream
 
 
-def send(process: subprocess.Popen[bytes], method: str, **params: Any) -> None:
-    envelope = {
-        "io.modelcontextprotocol/protocolVersion": MODERN,
-        "io.modelcontextprotocol/clientCapabilities": {},
-    }
-    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": envelope}}
+def send(
+    process: subprocess.Popen[bytes], method: str, request_id: int | None = 1, **params: Any
+) -> None:
+    identity = {} if request_id is None else {"id": request_id}
+    body = {"jsonrpc": "2.0", **identity, "method": method, "params": params}
     pipe(process.stdin).write(json.dumps(body).encode() + b"\n")
     pipe(process.stdin).flush()
 
@@ -129,31 +144,119 @@ def receive(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     return message
 
 
-@pytest.mark.parametrize(("mode", "version"), [("auto", MODERN), ("legacy", LEGACY)])
-async def test_nothing_but_the_protocol_is_on_standard_output(
-    script: str, mode: str, version: str
-) -> None:
-    async with Client(parameters(script), mode=mode) as client:
-        assert client.protocol_version == version
+async def test_nothing_but_the_protocol_is_on_standard_output(script: str, handshake: bool) -> None:
+    async with connect(command(script), handshake=handshake) as client:
+        assert client.protocol_version == (LEGACY if handshake else MODERN)
         for _ in range(3):
             result = await client.call_tool("chatty", {"text": "é"})
-            assert result.structured_content["result"] == "é"
+            assert result["structuredContent"]["result"] == "é"
 
 
-async def test_a_session_continues_through_its_argument(script: str) -> None:
-    async with Client(parameters(script)) as client:
+async def test_a_session_continues_through_its_argument(script: str, handshake: bool) -> None:
+    async with connect(command(script), handshake=handshake) as client:
         first = await client.call_tool("count", {"session_id": "new"})
-        session_id = first.structured_content["session_id"]
+        session_id = first["structuredContent"]["session_id"]
         second = await client.call_tool("count", {"session_id": session_id})
-        assert second.structured_content["result"] == 2
+        assert second["structuredContent"]["result"] == 2
 
 
+@pytest.mark.usefixtures("modern")
 async def test_subscribers_are_told_of_a_new_tool(script: str) -> None:
-    async with Client(parameters(script)) as client:
+    from mcp import Client, StdioServerParameters
+
+    settings = command(script)
+    server = StdioServerParameters(
+        command=settings.command, args=list(settings.args), env=dict(settings.env or {})
+    )
+    async with Client(server) as client:
         async with client.listen(tools_list_changed=True) as subscription:
             await client.call_tool("grow")
             await anext(subscription)
         assert "grown" in [tool.name for tool in (await client.list_tools()).tools]
+
+
+def test_a_client_that_shook_hands_is_told_of_a_new_tool(
+    process: subprocess.Popen[bytes],
+) -> None:
+    send(process, "tools/call", name="grow", arguments={})
+    # The notice and the answer are written by tasks of their own.
+    messages = [receive(process), receive(process)]
+    assert {"jsonrpc": "2.0", "method": "notifications/tools/list_changed"} in messages
+    send(process, "tools/list")
+    assert "grown" in [tool["name"] for tool in receive(process)["result"]["tools"]]
+
+
+def test_a_client_may_cancel_what_it_waits_for(process: subprocess.Popen[bytes]) -> None:
+    send(process, "tools/call", name="wait", arguments={})
+    assert pipe(process.stderr).readline() == b"waiting\n"
+    send(process, "notifications/cancelled", request_id=None, requestId=1)
+    assert pipe(process.stderr).readline() == b"cancelled\n"
+    # What was cancelled is not answered.
+    send(process, "ping", request_id=2)
+    assert receive(process) == {"jsonrpc": "2.0", "id": 2, "result": {}}
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (b'{"jsonrpc": "2.0", "id": 1, "method": "foo/bar"}', -32601),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {}}', -32602),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"cursor": 3}}', -32602),
+    ],
+)
+def test_a_bad_request_is_refused(
+    process: subprocess.Popen[bytes], line: bytes, error: int
+) -> None:
+    pipe(process.stdin).write(line + b"\n")
+    pipe(process.stdin).flush()
+    assert receive(process)["error"]["code"] == error
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{",
+        b"[]",
+        b"\xff",
+        b"[" * 1_000,
+        rb'{"\ud800": 1}',
+        b'{"id": 1, "method": "ping"}',
+        b'{"jsonrpc": "2.0", "method": "foo"}',
+        b'{"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": [1]}}',
+        b'{"jsonrpc": "2.0", "id": 9, "result": {}}',
+    ],
+)
+def test_what_cannot_be_answered_is_dropped(process: subprocess.Popen[bytes], line: bytes) -> None:
+    pipe(process.stdin).write(line + b"\n")
+    send(process, "ping", request_id=2)
+    assert receive(process) == {"jsonrpc": "2.0", "id": 2, "result": {}}
+
+
+def test_tools_are_not_served_before_the_handshake(started: subprocess.Popen[bytes]) -> None:
+    send(started, "ping")
+    assert receive(started)["result"] == {}
+    send(started, "tools/list")
+    assert receive(started)["error"]["code"] == -32602
+    send(started, "initialize", **INITIALIZE)
+    assert receive(started)["result"]["capabilities"] == {"tools": {"listChanged": True}}
+    send(started, "tools/list")
+    assert len(receive(started)["result"]["tools"]) == 4
+
+
+def test_a_connection_keeps_to_the_era_it_began_in(process: subprocess.Popen[bytes]) -> None:
+    send(process, "tools/list", _meta=ENVELOPE)
+    assert receive(process)["error"]["code"] == -32600
+
+
+def test_without_the_modern_era_its_clients_are_told_the_versions(
+    started: subprocess.Popen[bytes],
+) -> None:
+    if latest_version() == MODERN:
+        pytest.skip("the MCP SDK that is installed serves the modern era")
+    send(started, "server/discover", _meta=ENVELOPE)
+    error = receive(started)["error"]
+    assert (error["code"], error["data"]["requested"]) == (-32022, MODERN)
+    assert LEGACY in error["data"]["supported"]
 
 
 def test_what_agents_print_goes_to_standard_error(process: subprocess.Popen[bytes]) -> None:
@@ -202,3 +305,33 @@ def test_input_ends_when_it_is_interrupted_and_stays_ended() -> None:
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def test_standard_output_is_served_once_at_a_time() -> None:
+    program = """
+import io, sys
+from kaizen_nexus.channels.mcp.stdout import claimed_stdout
+
+with claimed_stdout() as first:
+    print("diverted", flush=True)
+    try:
+        with claimed_stdout():
+            raise AssertionError("claimed twice")
+    except RuntimeError as error:
+        first.write(f"{error}\\n")
+with claimed_stdout() as second:
+    second.write("again\\n")
+print("restored")
+sys.stdout = io.StringIO()
+with claimed_stdout() as third:
+    assert third is None
+"""
+    completed = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], cwd=ROOT, capture_output=True, timeout=60
+    )
+    assert completed.stdout.splitlines() == [
+        b"standard output is being served already",
+        b"again",
+        b"restored",
+    ]
+    assert completed.stderr == b"diverted\n"

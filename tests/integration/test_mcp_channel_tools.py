@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import subprocess
 import sys
@@ -10,12 +11,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
-from mcp import Client, MCPError
 
 import kaizen_nexus
 from kaizen_nexus.agents.adapters import as_workflow
 from kaizen_nexus.channels.mcp.changes import ToolChanges
+from kaizen_nexus.channels.mcp.client import Client, ProtocolError, connect
 from kaizen_nexus.channels.mcp.server import build_server
 from kaizen_nexus.channels.mcp.tools import ToolCatalogue
 from kaizen_nexus.runtime.service import Runtime
@@ -41,9 +43,19 @@ def runtime() -> Iterator[Runtime]:
     runtime.sessions.close()
 
 
-@pytest.fixture(params=["auto", "legacy"])
-async def client(request: pytest.FixtureRequest, runtime: Runtime) -> AsyncIterator[Client]:
-    async with Client(build_server(runtime, ToolChanges()), mode=request.param) as connected:
+@contextlib.asynccontextmanager
+async def in_memory(runtime: Runtime) -> AsyncIterator[tuple[Any, Any]]:
+    """Serve one client in this process; yields its streams."""
+    requests, incoming = anyio.create_memory_object_stream[Any](1)
+    outgoing, replies = anyio.create_memory_object_stream[Any](1)
+    async with requests, replies, anyio.create_task_group() as tasks:
+        tasks.start_soon(build_server(runtime, ToolChanges()).serve, (incoming, outgoing))
+        yield replies, requests
+
+
+@pytest.fixture
+async def client(runtime: Runtime, handshake: bool) -> AsyncIterator[Client]:
+    async with connect(in_memory(runtime), handshake=handshake) as connected:
         yield connected
 
 
@@ -57,14 +69,14 @@ def deploy(runtime: Runtime, agent: Any, name: str) -> None:
 )
 async def test_every_json_value_comes_back_as_it_was(client: Client, value: Any) -> None:
     result = await client.call_tool("echo", {"value": value})
-    assert result.structured_content["result"] == value
+    assert result["structuredContent"]["result"] == value
 
 
 async def test_a_full_session_table_is_an_error_result(client: Client) -> None:
-    assert not (await client.call_tool("echo", {"value": 1, "session_id": "new"})).is_error
+    assert not (await client.call_tool("echo", {"value": 1, "session_id": "new"}))["isError"]
     refused = await client.call_tool("echo", {"value": 1, "session_id": "new"})
-    assert refused.is_error
-    assert "Call again without session_id, or later." in refused.content[0].text
+    assert refused["isError"]
+    assert "Call again without session_id, or later." in refused["content"][0]["text"]
 
 
 async def test_an_unforeseen_failure_says_nothing_of_itself(
@@ -74,7 +86,7 @@ async def test_an_unforeseen_failure_says_nothing_of_itself(
         raise ZeroDivisionError("hunter2")
 
     monkeypatch.setattr(runtime, "execute", crash)
-    with pytest.raises(MCPError, match="The server failed; its log says why") as caught:
+    with pytest.raises(ProtocolError, match="The server failed; its log says why") as caught:
         await client.call_tool("echo", {"value": 1})
     assert caught.value.code == -32603
 
@@ -98,7 +110,27 @@ def test_the_session_argument_avoids_every_input(runtime: Runtime) -> None:
     deploy(runtime, taken, "taken")
     published = ToolCatalogue(runtime.registry).find("taken")
     assert published.session_argument == "nexus_nexus_session_id"
-    assert published.session_argument in published.tool.input_schema["properties"]
+    assert published.session_argument in published.tool["inputSchema"]["properties"]
+
+
+@pytest.mark.parametrize("version", ["1.22.5", "3.0.0"])
+def test_another_sdk_is_as_good_as_none(version: str) -> None:
+    program = f"""
+from importlib import metadata
+metadata.version = lambda name: {version!r}
+try:
+    import kaizen_nexus.channels.mcp.sdk
+except ImportError as error:
+    assert "needs mcp>=1.23,<3" in str(error), error
+    assert {version!r} in str(error.__cause__), error.__cause__
+else:
+    raise AssertionError("no error")
+"""
+    root = Path(kaizen_nexus.__file__).parents[1]
+    completed = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=60
+    )
+    assert completed.returncode == 0, completed.stderr
 
 
 def test_the_sdk_is_imported_only_when_it_is_needed() -> None:

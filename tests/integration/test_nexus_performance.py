@@ -22,7 +22,6 @@ from typing import Annotated, Any, Literal
 
 import httpx2
 import pytest
-from mcp import Client
 
 from kaizen_nexus import (
     IMPLEMENTATION,
@@ -36,6 +35,7 @@ from kaizen_nexus import (
     deploy_multi_channel,
     get_deployment_cache,
 )
+from kaizen_nexus.channels.mcp.client import connect
 
 
 @dataclass(frozen=True)
@@ -164,12 +164,12 @@ class TestExecutionPerformance:
 
         async def calls() -> list[float]:
             durations = []
-            async with Client(f"{running.url}/mcp") as client:
+            async with connect(f"{running.url}/mcp") as client:
                 for _ in range(21):
                     started = time.perf_counter()
                     result = await client.call_tool("assistant", {"query": "x", "depth": 4})
                     durations.append(time.perf_counter() - started)
-                    assert result.structured_content["result"]["answer"] == "x (4)"
+                    assert result["structuredContent"]["result"]["answer"] == "x (4)"
             return durations[1:]
 
         assert statistics.median(asyncio.run(calls())) < 0.050

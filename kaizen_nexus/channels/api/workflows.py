@@ -121,14 +121,14 @@ def _summary(registry: Any, name: str) -> dict[str, Any]:
 
 
 def _description(name: str, deployments: Mapping[str, Deployment]) -> dict[str, Any]:
-    newest = max(deployments.values(), key=lambda deployment: deployment.version)
     api = deployments.get(CHANNEL)
+    shown = api or max(deployments.values(), key=lambda deployment: deployment.version)
     return {
         "name": name,
-        "description": newest.workflow.description,
-        "version": newest.version,
+        "description": shown.workflow.description,
+        "version": shown.version,
         "channels": sorted(deployments),
         "execute": None if api is None else f"{api.prefix}/{name}/execute",
-        "input_schema": newest.workflow.input_schema,
-        "output_schema": newest.workflow.output_schema,
+        "input_schema": shown.workflow.input_schema,
+        "output_schema": shown.workflow.output_schema,
     }

@@ -1,11 +1,11 @@
-"""Telling subscribed clients that the list of tools is another one now."""
+"""Telling clients that the list of tools is another one now."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 
-from kaizen_nexus.channels.mcp.sdk import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+from kaizen_nexus.channels.mcp.sdk import SDK
 
 __all__ = ["ToolChanges"]
 
@@ -13,7 +13,7 @@ MAX_SUBSCRIPTIONS = 1_024
 
 
 class ToolChanges:
-    """Carries notice of a change from any thread to the subscriptions of one event loop.
+    """Carries notice of a change from any thread to the clients of one event loop.
 
     A notice says that something changed, not what, so any number of changes that happen before
     it is delivered are one notice. A client that loses a notice with its connection lists the
@@ -26,9 +26,8 @@ class ToolChanges:
     """
 
     def __init__(self, max_subscriptions: int = MAX_SUBSCRIPTIONS) -> None:
-        self._bus = InMemorySubscriptionBus()
-        self.listen = ListenHandler(self._bus, max_subscriptions=max_subscriptions)
-        """Serves ``subscriptions/listen``."""
+        self.subscriptions = SDK.subscriptions(max_subscriptions)
+        """Who is told."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._pending = False
@@ -55,10 +54,10 @@ class ToolChanges:
                 self._wake.clear()
                 # Before publishing: a change from here on may be missing in what clients then list.
                 self._pending = False
-                await self._bus.publish(ToolsListChanged())
+                await self.subscriptions.publish()
         finally:
             self._loop = None
 
     def end_subscriptions(self) -> None:
         """Close all open subscriptions with the protocol's farewell; on the event loop only."""
-        self.listen.close()
+        self.subscriptions.close()

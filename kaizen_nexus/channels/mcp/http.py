@@ -18,13 +18,13 @@ import anyio
 
 from kaizen_nexus.channels.body import DEFAULT_MAX_BODY
 from kaizen_nexus.channels.mcp.changes import ToolChanges
-from kaizen_nexus.channels.mcp.sdk import StreamableHTTPSessionManager, TransportSecuritySettings
 from kaizen_nexus.channels.mcp.server import build_server
 from kaizen_nexus.channels.problems import problem_response
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+    from kaizen_nexus.channels.mcp.sdk.surface import HttpTransport
     from kaizen_nexus.runtime.service import Runtime
 
 __all__ = ["McpEndpoint"]
@@ -33,6 +33,7 @@ STOP_TIMEOUT = 5.0
 """Seconds that `McpEndpoint.stop` waits for requests which it has cancelled."""
 
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+_LOCAL_ORIGINS = [f"{scheme}://{host}" for scheme in ("http", "https") for host in _LOCAL_HOSTS]
 _PORT = re.compile(r":(\d+|\*)$")
 
 logger = logging.getLogger("kaizen_nexus.mcp")
@@ -70,7 +71,8 @@ class McpEndpoint:
         allowed_origins: Iterable[str] = (),
     ) -> None:
         self._max_body = max_body
-        self._security = _security(allowed_hosts, allowed_origins)
+        self._hosts = _allowed("allowed_hosts", allowed_hosts, _LOCAL_HOSTS)
+        self._origins = _allowed("allowed_origins", allowed_origins, _LOCAL_ORIGINS)
         self._changes = ToolChanges()
         self._server = build_server(runtime, self._changes)
         self._run: _Run | None = None
@@ -92,7 +94,7 @@ class McpEndpoint:
         if run.task.done():
             await self._refuse(scope, receive, send)
             return
-        await run.manager.handle_request(scope, receive, send)
+        await run.transport.handle_request(scope, receive, send)
 
     async def start(self) -> None:
         """Get ready to serve on this event loop; nothing happens if it is being served already.
@@ -143,14 +145,10 @@ class McpEndpoint:
             if run.loop is asyncio.get_running_loop():
                 return run
             raise RuntimeError("the MCP endpoint is already serving another event loop")
-        manager = StreamableHTTPSessionManager(
-            self._server,
-            json_response=True,
-            stateless=True,
-            security_settings=self._security,
-            max_request_body_size=self._max_body,
+        transport = self._server.http_transport(
+            max_body=self._max_body, allowed_hosts=self._hosts, allowed_origins=self._origins
         )
-        self._run = run = _Run(manager, self._changes)
+        self._run = run = _Run(transport, self._changes)
         return run
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -159,15 +157,15 @@ class McpEndpoint:
 
 
 class _Run:
-    """The time between one start and one stop: a session manager, and the task that owns it.
+    """The time between one start and one stop: a transport, and the task that owns it.
 
-    The manager's task group must be left by the task that entered it, and neither `start` nor a
+    The transport's task group must be left by the task that entered it, and neither `start` nor a
     request is sure to be there at the end; so a task of its own is.
     """
 
-    def __init__(self, manager: StreamableHTTPSessionManager, changes: ToolChanges) -> None:
+    def __init__(self, transport: HttpTransport, changes: ToolChanges) -> None:
         self.loop = asyncio.get_running_loop()
-        self.manager = manager
+        self.transport = transport
         self.entered = asyncio.Event()
         """Set once requests can be handled, or never will be."""
         self._changes = changes
@@ -182,7 +180,7 @@ class _Run:
         return not self.task.done() and not self.loop.is_closed()
 
     async def stop(self) -> None:
-        """Leave the manager's task group, cancelling what is in it."""
+        """Leave the transport's task group, cancelling what is in it."""
         self._stopping.set()
         done, _ = await asyncio.wait({self.task}, timeout=STOP_TIMEOUT)
         if not done:
@@ -192,7 +190,7 @@ class _Run:
 
     async def _own(self) -> None:
         try:
-            async with self.manager.run(), anyio.create_task_group() as tasks:
+            async with self.transport.run(), anyio.create_task_group() as tasks:
                 tasks.start_soon(self._changes.deliver)
                 self.entered.set()
                 await self._stopping.wait()
@@ -201,17 +199,10 @@ class _Run:
             self.entered.set()
 
 
-def _security(
-    allowed_hosts: Iterable[str], allowed_origins: Iterable[str]
-) -> TransportSecuritySettings:
-    for option, values in (("allowed_hosts", allowed_hosts), ("allowed_origins", allowed_origins)):
-        if isinstance(values, str):
-            raise TypeError(f"{option} must be several strings, for example ({values!r},)")
-    local_origins = [f"{scheme}://{host}" for scheme in ("http", "https") for host in _LOCAL_HOSTS]
-    return TransportSecuritySettings(
-        allowed_hosts=_with_any_port([*_LOCAL_HOSTS, *allowed_hosts]),
-        allowed_origins=_with_any_port([*local_origins, *allowed_origins]),
-    )
+def _allowed(option: str, values: Iterable[str], local: Iterable[str]) -> list[str]:
+    if isinstance(values, str):
+        raise TypeError(f"{option} must be several strings, for example ({values!r},)")
+    return _with_any_port([*local, *values])
 
 
 def _with_any_port(values: Iterable[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
@@ -76,13 +76,19 @@ class McpMount:
         if self._stdio is not None:
             self._stdio.notify()
 
-    def run_stdio(self) -> None:
-        """Serve one client over standard input and output until it hangs up, or a signal."""
+    def run_stdio(self, begin: Callable[[], None]) -> None:
+        """Serve one client over standard input and output until it hangs up, or a signal.
+
+        Parameters
+        ----------
+        begin
+            Called when serving begins.
+        """
         from kaizen_nexus.channels.mcp.changes import ToolChanges
         from kaizen_nexus.channels.mcp.stdio import run_stdio
 
         self._stdio = ToolChanges()
-        run_stdio(self._runtime, self._stdio)
+        run_stdio(self._runtime, self._stdio, begin)
 
     async def _loaded(self) -> McpEndpoint:
         if self._endpoint is None:

@@ -1,4 +1,4 @@
-"""The SDK's low-level server, with a runtime behind its tools."""
+"""The SDK's server, with a runtime behind its tools."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from kaizen_nexus._errors import NexusError
 from kaizen_nexus.agents.errors import InputError, InvalidInputsError
-from kaizen_nexus.channels.mcp.sdk import (
+from kaizen_nexus.channels.mcp.sdk import SDK
+from kaizen_nexus.channels.mcp.sdk.surface import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
-    CallToolRequestParams,
-    CallToolResult,
-    ListToolsResult,
-    MCPError,
-    PaginatedRequestParams,
+    Identity,
+    Json,
+    ProtocolError,
     Server,
-    ServerRequestContext,
 )
 from kaizen_nexus.channels.mcp.tools import (
     CHANNEL,
@@ -50,18 +48,18 @@ _INSTRUCTIONS = (
 
 def build_server(
     runtime: Runtime, changes: ToolChanges, *, name: str = SERVER_NAME, page_size: int = PAGE_SIZE
-) -> Server[Any]:
+) -> Server:
     """Return a server whose tools are the workflows deployed on the MCP channel.
 
     What is deployed later is served too. The server keeps no state between requests, and may
-    serve one connection after another, but on one event loop at a time.
+    serve one connection after another, and HTTP besides, but on one event loop at a time.
 
     Parameters
     ----------
     runtime
         What runs the workflows.
     changes
-        What serves ``subscriptions/listen``.
+        Who is told of changed tools.
     name
         How the server introduces itself.
     page_size
@@ -69,21 +67,11 @@ def build_server(
     """
     from kaizen_nexus import __version__
 
-    handlers = _Handlers(runtime, ToolCatalogue(runtime.registry, page_size))
-    # Handshake clients are told listChanged: false, the SDK's default: nothing can be pushed to
-    # them. Clients of 2026-07-28 are told true, because subscriptions/listen is served.
-    return Server(
-        name,
-        version=__version__,
-        instructions=_INSTRUCTIONS,
-        get_tool_input_schema=handlers.input_schema,
-        on_list_tools=handlers.list_tools,
-        on_call_tool=handlers.call_tool,
-        on_subscriptions_listen=changes.listen,
-    )
+    methods = _Methods(runtime, ToolCatalogue(runtime.registry, page_size))
+    return SDK.server(Identity(name, __version__, _INSTRUCTIONS), methods, changes.subscriptions)
 
 
-class _Handlers:
+class _Methods:
     """The methods of the protocol that concern tools."""
 
     def __init__(self, runtime: Runtime, catalogue: ToolCatalogue) -> None:
@@ -93,41 +81,36 @@ class _Handlers:
     def input_schema(self, name: str) -> Mapping[str, Any] | None:
         """Return a tool's input schema without listing all tools, as the SDK otherwise does."""
         try:
-            return self._catalogue.find(name).tool.input_schema
+            schema: Json = self._catalogue.find(name).tool["inputSchema"]
         except WorkflowNotFoundError:
             return None
+        return schema
 
-    async def list_tools(
-        self, _: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
-    ) -> ListToolsResult:
+    async def list_tools(self, cursor: str | None) -> Json:
         """Answer ``tools/list``."""
         try:
-            tools, following = self._catalogue.page(None if params is None else params.cursor)
+            tools, following = self._catalogue.page(cursor)
         except ValueError as error:
-            raise MCPError(INVALID_PARAMS, f"Invalid cursor: {error}") from None
-        return ListToolsResult(tools=tools, next_cursor=following)
+            raise ProtocolError(INVALID_PARAMS, f"Invalid cursor: {error}") from None
+        return {"tools": tools, **({"nextCursor": following} if following else {})}
 
-    async def call_tool(
-        self, _: ServerRequestContext[Any, Any], params: CallToolRequestParams
-    ) -> CallToolResult:
+    async def call_tool(self, name: str, arguments: Json) -> Json:
         """Answer ``tools/call``.
 
         What a model can mend, or should know, is a result; what only a programmer can mend is a
         protocol error.
         """
         try:
-            argument = self._catalogue.find(params.name).session_argument
-            return await self._execute(params.name, dict(params.arguments or {}), argument)
+            argument = self._catalogue.find(name).session_argument
+            return await self._execute(name, arguments, argument)
         except WorkflowNotFoundError:
-            raise MCPError(INVALID_PARAMS, f"Unknown tool: {params.name[:SHOWN_NAME]}") from None
+            raise ProtocolError(INVALID_PARAMS, f"Unknown tool: {name[:SHOWN_NAME]}") from None
         except Exception:
             # The SDK would show a handshake client the exception's own text.
-            logger.exception("calling the tool %r failed", params.name)
-            raise MCPError(INTERNAL_ERROR, "The server failed; its log says why") from None
+            logger.exception("calling the tool %r failed", name)
+            raise ProtocolError(INTERNAL_ERROR, "The server failed; its log says why") from None
 
-    async def _execute(
-        self, name: str, arguments: dict[str, Any], session_argument: str
-    ) -> CallToolResult:
+    async def _execute(self, name: str, arguments: Json, session_argument: str) -> Json:
         session_id = arguments.pop(session_argument, None)
         try:
             check_json(arguments)

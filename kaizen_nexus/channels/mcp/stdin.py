@@ -8,14 +8,15 @@ import os
 import select
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["InterruptibleInput", "claimed_stdin"]
+__all__ = ["STDERR", "InterruptibleInput", "claimed_stdin", "is_descriptor"]
 
-_STDIN, _STDERR = 0, 2
+_STDIN = 0
+STDERR = 2
 
 
 class InterruptibleInput(io.RawIOBase):
@@ -72,13 +73,13 @@ def claimed_stdin() -> Iterator[InterruptibleInput | None]:
     InterruptibleInput or None
         None where standard input is not a file descriptor of its own, or cannot be polled.
     """
-    if sys.platform == "win32" or not _is_descriptor():
+    if sys.platform == "win32" or not is_descriptor(sys.stdin, _STDIN):
         yield None
         return
     import fcntl
 
     # Above the standard descriptors, of which one may be closed and would be taken for free.
-    private = fcntl.fcntl(_STDIN, fcntl.F_DUPFD_CLOEXEC, _STDERR + 1)
+    private = fcntl.fcntl(_STDIN, fcntl.F_DUPFD_CLOEXEC, STDERR + 1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     try:
         os.dup2(nothing, _STDIN)
@@ -90,8 +91,9 @@ def claimed_stdin() -> Iterator[InterruptibleInput | None]:
         os.close(nothing)
 
 
-def _is_descriptor() -> bool:
+def is_descriptor(stream: IO[str], number: int) -> bool:
+    """Whether a standard stream is the file descriptor that its kind has by convention."""
     try:
-        return sys.stdin.fileno() == _STDIN
+        return stream.fileno() == number
     except (AttributeError, OSError, ValueError):
         return False

@@ -17,12 +17,12 @@ import msgspec
 
 from kaizen_nexus._errors import NexusError, SessionTableFullError
 from kaizen_nexus.agents.errors import InputError, InvalidInputsError
-from kaizen_nexus.channels.mcp.sdk import CallToolResult, TextContent, Tool
 from kaizen_nexus.runtime.errors import AgentFailedError, OverloadedError, SessionNotFoundError
 from kaizen_nexus.runtime.invocation import NEW_SESSION
 
 if TYPE_CHECKING:
     from kaizen_nexus.agents.workflow import Workflow
+    from kaizen_nexus.channels.mcp.sdk.surface import Json
     from kaizen_nexus.runtime.invocation import Result
     from kaizen_nexus.runtime.registry import Deployment, Registry
 
@@ -55,7 +55,7 @@ _REMEDIES: dict[type[NexusError], str] = {
 class PublishedTool:
     """One deployment as the protocol shows it."""
 
-    tool: Tool
+    tool: Json
     session_argument: str
     """The argument that names the session; the agent's own inputs take precedence."""
 
@@ -91,7 +91,7 @@ class ToolCatalogue:
         """
         return self._publish(self._registry.find(name, CHANNEL))
 
-    def page(self, cursor: str | None) -> tuple[list[Tool], str | None]:
+    def page(self, cursor: str | None) -> tuple[list[Json], str | None]:
         """Return the tools that follow `cursor`, and the cursor of the next page if there is one.
 
         The order is that of the names: it is the same in every process, and stays the same while
@@ -139,7 +139,7 @@ def check_json(arguments: dict[str, Any]) -> None:
     raise InvalidInputsError((InputError("", problem),))
 
 
-def answer(result: Result) -> CallToolResult:
+def answer(result: Result) -> Json:
     """Return a result in its envelope, structured and, for clients that show text, as JSON text."""
     envelope = msgspec.json.encode(
         {
@@ -148,13 +148,14 @@ def answer(result: Result) -> CallToolResult:
             "duration_ms": result.duration_ns / 1e6,
         }
     )
-    return CallToolResult(
-        content=[TextContent(type="text", text=envelope.decode())],
-        structured_content=msgspec.json.decode(envelope),
-    )
+    return {
+        **_text(envelope.decode()),
+        "structuredContent": msgspec.json.decode(envelope),
+        "isError": False,
+    }
 
 
-def refusal(error: NexusError, session_argument: str) -> CallToolResult:
+def refusal(error: NexusError, session_argument: str) -> Json:
     """Return what a model needs to know to do better next time."""
     if isinstance(error, InvalidInputsError):
         lines = [f"- {_pointer(e)}: {e.message}" for e in error.errors]
@@ -163,7 +164,7 @@ def refusal(error: NexusError, session_argument: str) -> CallToolResult:
         problem = f"{error}."
     remedy = next((_REMEDIES[cls] for cls in type(error).__mro__ if cls in _REMEDIES), "")
     text = f"{problem}\n{remedy.format(argument=session_argument)}".rstrip()
-    return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+    return {**_text(text), "isError": True}
 
 
 def _describe(workflow: Workflow) -> PublishedTool:
@@ -171,15 +172,15 @@ def _describe(workflow: Workflow) -> PublishedTool:
     argument = _SESSION_ARGUMENT
     while argument in inputs["properties"]:
         argument = f"nexus_{argument}"
-    tool = Tool(
-        name=workflow.name,
-        description=workflow.description or None,
-        input_schema={
+    tool = {
+        "name": workflow.name,
+        **({"description": workflow.description} if workflow.description else {}),
+        "inputSchema": {
             **inputs,
             "properties": {**inputs["properties"], argument: _SESSION_SCHEMA},
         },
-        output_schema=_envelope_schema(workflow.output_schema),
-    )
+        "outputSchema": _envelope_schema(workflow.output_schema),
+    }
     return PublishedTool(tool, argument)
 
 
@@ -201,6 +202,10 @@ def _envelope_schema(output: dict[str, Any]) -> dict[str, Any]:
         # References are absolute, so the definitions they mean belong at the root.
         schema["$defs"] = output["$defs"]
     return schema
+
+
+def _text(text: str) -> Json:
+    return {"content": [{"type": "text", "text": text}]}
 
 
 def _pointer(error: InputError) -> str:

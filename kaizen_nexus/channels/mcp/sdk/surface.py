@@ -1,0 +1,168 @@
+"""What the channel wants of an MCP SDK, whatever its version; here are no imports of any.
+
+Tools, results and capabilities are the protocol's own JSON objects, which mean the same in every
+version of the SDK, as its classes do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from anyio import AsyncFile
+    from starlette.types import Receive, Scope, Send
+
+__all__ = [
+    "INTERNAL_ERROR",
+    "INVALID_PARAMS",
+    "Client",
+    "HttpTransport",
+    "Identity",
+    "Json",
+    "ProtocolError",
+    "Sdk",
+    "Server",
+    "StdioCommand",
+    "Streams",
+    "Subscriptions",
+    "Target",
+    "ToolMethods",
+]
+
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+
+Json: TypeAlias = dict[str, Any]
+"""An object of the protocol, as it is on the wire."""
+
+Streams: TypeAlias = tuple[Any, Any]
+"""The SDK's streams of messages, incoming and outgoing; only the SDK looks into them."""
+
+
+class ProtocolError(Exception):
+    """A JSON-RPC error: what a handler answers with, and what a client raises.
+
+    Parameters
+    ----------
+    code
+        The error's code.
+    message
+        What went wrong.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Identity:
+    """How a server introduces itself."""
+
+    name: str
+    version: str
+    instructions: str
+
+
+class ToolMethods(Protocol):
+    """The methods of the protocol that concern tools; they refuse with `ProtocolError`."""
+
+    def input_schema(self, name: str) -> Mapping[str, Any] | None:
+        """Return a tool's input schema, or None if there is no such tool."""
+
+    async def list_tools(self, cursor: str | None) -> Json:
+        """Return the ``ListToolsResult`` that follows `cursor`."""
+
+    async def call_tool(self, name: str, arguments: Json) -> Json:
+        """Return a tool's ``CallToolResult``."""
+
+
+class Subscriptions(Protocol):
+    """Who is to be told that the list of tools changed; on one event loop."""
+
+    async def publish(self) -> None:
+        """Tell them."""
+
+    def close(self) -> None:
+        """End the streams that are open for nothing else."""
+
+
+class HttpTransport(Protocol):
+    """Streamable HTTP without transport sessions, from one start to one stop."""
+
+    def run(self) -> AbstractAsyncContextManager[None]:
+        """Serve while it is entered; what is in flight when it is left is cancelled."""
+
+    async def handle_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ``POST``."""
+
+
+class Server(Protocol):
+    """Tools behind the protocol, on whatever transport."""
+
+    async def serve(self, streams: Streams) -> None:
+        """Serve one client until its incoming stream ends; one at a time."""
+
+    def http_transport(
+        self, *, max_body: int, allowed_hosts: Sequence[str], allowed_origins: Sequence[str]
+    ) -> HttpTransport:
+        """Return a transport to run once; hosts and origins may end in ``:*`` for any port."""
+
+
+class Client(Protocol):
+    """One connection to a server; what the server refuses is raised as `ProtocolError`."""
+
+    @property
+    def protocol_version(self) -> str:
+        """The version that both sides speak."""
+
+    @property
+    def capabilities(self) -> Json:
+        """The server's capabilities."""
+
+    async def list_tools(self, cursor: str | None = None) -> Json:
+        """Return one ``ListToolsResult``."""
+
+    async def call_tool(self, name: str, arguments: Json | None = None) -> Json:
+        """Return a ``CallToolResult``."""
+
+
+@dataclass(frozen=True)
+class StdioCommand:
+    """A server to start, and to talk to over its standard input and output."""
+
+    command: str
+    args: Sequence[str] = ()
+    env: Mapping[str, str] | None = None
+    """Added to the few variables that the SDK hands down; None adds none."""
+    cwd: str | None = None
+
+
+Target: TypeAlias = str | StdioCommand | AbstractAsyncContextManager[Streams]
+"""Whom a client is to talk to: a URL, a process to start, or streams that are there."""
+
+
+@dataclass(frozen=True)
+class Sdk:
+    """What the package of each major version provides."""
+
+    latest_version: str
+    """The newest protocol version that its clients and servers speak."""
+
+    subscriptions: Callable[[int], Subscriptions]
+    """Returns subscriptions of which at most so many streams are open at a time."""
+
+    server: Callable[[Identity, ToolMethods, Any], Server]
+    """Returns a server of these methods; the last argument is `subscriptions`' result."""
+
+    stdio_transport: Callable[
+        [AsyncFile[str] | None, AsyncFile[str] | None], AbstractAsyncContextManager[Streams]
+    ]
+    """Returns the messages of a client that started this process, read and written there."""
+
+    connect: Callable[[Target, bool], AbstractAsyncContextManager[Client]]
+    """Returns a connection: if told to, by handshake, else in the newest way both sides know."""

@@ -1,0 +1,20 @@
+"""SDK 1, from 1.23: the protocol's versions that begin with a handshake."""
+
+from __future__ import annotations
+
+from mcp.server.stdio import stdio_server
+from mcp.types import LATEST_PROTOCOL_VERSION
+
+from kaizen_nexus.channels.mcp.sdk.surface import Sdk
+from kaizen_nexus.channels.mcp.sdk.v1.client import connect
+from kaizen_nexus.channels.mcp.sdk.v1.server import Server, Subscriptions
+
+__all__ = ["SDK"]
+
+SDK = Sdk(
+    latest_version=LATEST_PROTOCOL_VERSION,
+    subscriptions=Subscriptions,
+    server=Server,
+    stdio_transport=stdio_server,
+    connect=connect,
+)

@@ -1,0 +1,172 @@
+"""Streamable HTTP for SDK 1: each ``POST`` is a conversation of its own, answered with JSON.
+
+The SDK's own transport is not used: it has no limit for bodies in its older versions, refuses
+``Accept: */*``, and answers what is no JSON in other ways than SDK 2 does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pydantic_core
+from anyio.abc import TaskGroup
+from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
+from mcp.shared.message import SessionMessage
+from mcp.shared.version import SUPPORTED_PROTOCOL_VERSIONS
+from mcp.types import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCRequest,
+    JSONRPCResponse,
+)
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from kaizen_nexus.channels.body import BodyTooLargeError, read_body
+from kaizen_nexus.channels.mcp.sdk.surface import Streams
+from kaizen_nexus.channels.mcp.sdk.v1.versions import unsupported_version
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+__all__ = ["HttpTransport"]
+
+_JSON = "application/json"
+_ACCEPTABLE = frozenset({_JSON, "application/*", "*/*"})
+
+
+class HttpTransport:
+    """See `surface.HttpTransport`.
+
+    Parameters
+    ----------
+    converse
+        Answers the messages of a stream until it ends.
+    max_body
+        How many bytes a request body may have.
+    allowed_hosts, allowed_origins
+        Values of the ``Host`` and ``Origin`` headers that are served.
+    """
+
+    def __init__(
+        self,
+        converse: Callable[[Streams], Coroutine[Any, Any, None]],
+        *,
+        max_body: int,
+        allowed_hosts: Sequence[str],
+        allowed_origins: Sequence[str],
+    ) -> None:
+        self._converse = converse
+        self._max_body = max_body
+        self._security = TransportSecurityMiddleware(
+            TransportSecuritySettings(
+                allowed_hosts=list(allowed_hosts), allowed_origins=list(allowed_origins)
+            )
+        )
+        self._tasks: TaskGroup | None = None
+
+    @contextlib.asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Serve while it is entered."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            try:
+                yield
+            finally:
+                self._tasks = None
+                tasks.cancel_scope.cancel()
+
+    async def handle_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        with contextlib.suppress(ClientDisconnect):
+            try:
+                response = await self._respond(Request(scope, receive))
+            except _RefusedError as refused:
+                response = refused.response
+            await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        message = _parse(await self._body(request))
+        request_id = message.root.id if isinstance(message.root, JSONRPCRequest) else None
+        version = request.headers.get("mcp-protocol-version")
+        if version is not None and version not in SUPPORTED_PROTOCOL_VERSIONS:
+            return _error(400, *unsupported_version(version), request_id=request_id)
+        if request_id is None:
+            # A notification concerns a conversation, and each of these is over with its request.
+            return Response(status_code=202, media_type=_JSON)
+        reply = await self._exchange(SessionMessage(message))
+        if reply is None:
+            return _error(500, INTERNAL_ERROR, "Session terminated before the request completed")
+        return Response(reply.model_dump_json(by_alias=True, exclude_none=True), media_type=_JSON)
+
+    async def _body(self, request: Request) -> bytes:
+        """Return the body of a request that may be served."""
+        try:
+            body = await read_body(request, self._max_body)
+        except BodyTooLargeError:
+            raise _RefusedError(Response("Request body too large", status_code=413)) from None
+        if (refusal := await self._security.validate_request(request, is_post=True)) is not None:
+            raise _RefusedError(refusal)
+        _check_media_types(request)
+        return body
+
+    async def _exchange(self, request: SessionMessage) -> JSONRPCMessage | None:
+        """Return the reply; None if there is none because serving ends."""
+        if self._tasks is None:
+            return None
+        requests, incoming = anyio.create_memory_object_stream[SessionMessage](1)
+        outgoing, replies = anyio.create_memory_object_stream[SessionMessage](1)
+        # Closing them ends the conversation, also where this request is cancelled.
+        async with requests, replies:
+            self._tasks.start_soon(self._converse, (incoming, outgoing))
+            with contextlib.suppress(anyio.BrokenResourceError):
+                await requests.send(request)
+            async for reply in replies:
+                if isinstance(reply.message.root, JSONRPCResponse | JSONRPCError):
+                    return reply.message
+        return None
+
+
+class _RefusedError(Exception):
+    """A request is answered before any message of it is looked at."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status_code)
+        self.response = response
+
+
+def _check_media_types(request: Request) -> None:
+    accepted = request.headers.get("accept", "").split(",")
+    if not _ACCEPTABLE & {media_type.partition(";")[0].strip().lower() for media_type in accepted}:
+        message = "Not Acceptable: Client must accept application/json"
+        raise _RefusedError(_error(406, INVALID_REQUEST, message))
+    if request.headers.get("content-type", "").partition(";")[0].strip() != _JSON:
+        message = "Unsupported Media Type: Content-Type must be application/json"
+        raise _RefusedError(_error(415, INVALID_REQUEST, message))
+
+
+def _parse(body: bytes) -> JSONRPCMessage:
+    try:
+        return JSONRPCMessage.model_validate(pydantic_core.from_json(body))
+    except ValidationError:
+        message = "Validation error: not a JSON-RPC 2.0 message"
+        raise _RefusedError(_error(400, INVALID_PARAMS, message)) from None
+    except ValueError as error:
+        raise _RefusedError(_error(400, PARSE_ERROR, f"Parse error: {error}")) from None
+
+
+def _error(
+    status: int, code: int, message: str, data: Any = None, request_id: str | int | None = None
+) -> Response:
+    error = {"code": code, "message": message, **({} if data is None else {"data": data})}
+    body = json.dumps({"jsonrpc": "2.0", "id": request_id, "error": error})
+    return Response(body, status_code=status, media_type=_JSON)
