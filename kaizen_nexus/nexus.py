@@ -19,6 +19,7 @@ try:
     from starlette.routing import Route
 
     from kaizen_nexus.agents.adapters import as_workflow
+    from kaizen_nexus.channels.addressing import AddressCheck, several
     from kaizen_nexus.channels.api.routes import api_routes, prefixed_routes
     from kaizen_nexus.channels.body import DEFAULT_MAX_BODY
     from kaizen_nexus.channels.cli.endpoint import CliEndpoint
@@ -79,8 +80,9 @@ class Nexus(DeploymentTarget):
     discovery_root
         The folder for `auto_discovery`; default is that of the file that makes the app.
     allowed_hosts, allowed_origins
-        Names, besides the local ones, by which MCP clients and web pages may address this app:
-        values of the ``Host`` header such as ``"agents.example.com"``, and of ``Origin``.
+        Names, besides the local ones, by which clients and web pages may address this app: values
+        of the ``Host`` header such as ``"agents.example.com"``, and of ``Origin``. ``"*"`` accepts
+        any.
     """
 
     def __init__(
@@ -109,10 +111,12 @@ class Nexus(DeploymentTarget):
         self._own_sessions = session_manager is None
         self.discovery_root = _caller_folder() if discovery_root is None else Path(discovery_root)
         self._health = Health(self.runtime)
-        self._mcp = McpMount(self.runtime, max_body, allowed_hosts, allowed_origins)
+        hosts = several("allowed_hosts", allowed_hosts)
+        origins = several("allowed_origins", allowed_origins)
+        self._mcp = McpMount(self.runtime, max_body, hosts, origins)
         self._lock = threading.Lock()
         self._server: HttpServer | None = None
-        self._asgi = Starlette(
+        routes = Starlette(
             routes=[
                 *api_routes(self.runtime, self._health, max_body),
                 Route("/cli/run", CliEndpoint(self.runtime, max_body), methods=["POST"]),
@@ -122,6 +126,7 @@ class Nexus(DeploymentTarget):
             exception_handlers=EXCEPTION_HANDLERS,
             lifespan=self._lifespan,
         )
+        self._asgi = AddressCheck(routes, hosts, origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
