@@ -26,7 +26,12 @@ try:
     from kaizen_nexus.channels.mcp.mount import McpMount
     from kaizen_nexus.channels.problems import EXCEPTION_HANDLERS
     from kaizen_nexus.runtime.discovery import Discovery
-    from kaizen_nexus.runtime.executor import DEFAULT_MAX_PENDING, DEFAULT_MAX_THREADS, Executor
+    from kaizen_nexus.runtime.executor import (
+        DEFAULT_MAX_PENDING,
+        DEFAULT_MAX_THREADS,
+        DEFAULT_TIMEOUT,
+        Executor,
+    )
     from kaizen_nexus.runtime.health import Health
     from kaizen_nexus.runtime.service import Runtime
 except ModuleNotFoundError as error:
@@ -73,6 +78,9 @@ class Nexus(DeploymentTarget):
         How many synchronous agents run at the same time.
     max_pending
         How many requests may run or wait; further ones are answered 503.
+    timeout
+        Seconds that a run may take, waiting for a thread included; then it is given up and
+        answered 504. None for any time.
     max_body
         How many bytes a request body may have.
     shutdown_grace
@@ -96,6 +104,7 @@ class Nexus(DeploymentTarget):
         metrics: PerformanceMetrics | None = None,
         max_threads: int = DEFAULT_MAX_THREADS,
         max_pending: int = DEFAULT_MAX_PENDING,
+        timeout: float | None = DEFAULT_TIMEOUT,
         max_body: int = DEFAULT_MAX_BODY,
         shutdown_grace: float = DEFAULT_GRACE,
         discovery_root: str | Path | None = None,
@@ -107,7 +116,9 @@ class Nexus(DeploymentTarget):
         self.mcp_port = None if mcp_port is None else _check_port(mcp_port, "mcp_port")
         self.host = host
         self.shutdown_grace = shutdown_grace
-        self.runtime = Runtime(session_manager, metrics, Executor(max_threads, max_pending))
+        self.runtime = Runtime(
+            session_manager, metrics, Executor(max_threads, max_pending, timeout)
+        )
         self._own_sessions = session_manager is None
         self.discovery_root = _caller_folder() if discovery_root is None else Path(discovery_root)
         self._health = Health(self.runtime)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from kaizen_nexus.monitoring import PerformanceMetrics
-from kaizen_nexus.runtime.errors import AgentFailedError, OverloadedError, SessionNotFoundError
+from kaizen_nexus.runtime.errors import (
+    AbandonedError,
+    AgentFailedError,
+    DeadlineExceededError,
+    OverloadedError,
+    SessionNotFoundError,
+)
 from kaizen_nexus.runtime.executor import Executor
 from kaizen_nexus.runtime.invocation import NEW_SESSION, Invocation, Result
 from kaizen_nexus.runtime.registry import Deployment, Registry
@@ -59,6 +65,8 @@ class Runtime:
         WorkflowNotFoundError, InvalidInputsError, SessionNotFoundError, OverloadedError,
         SessionTableFullError
             The invocation was refused, and the agent was not called.
+        DeadlineExceededError, AbandonedError
+            The agent was called, and given up.
         AgentFailedError
             The agent raised, or returned something that has no JSON form.
         """
@@ -68,7 +76,7 @@ class Runtime:
         try:
             inputs = deployment.workflow.validate(invocation.inputs)
             session = self._attach(deployment, invocation)
-            body = await self._run(deployment, inputs, session)
+            body = await self._run(deployment, inputs, session, invocation.caller_gone)
             failed = False
         finally:
             elapsed = perf_counter_ns() - started
@@ -101,6 +109,7 @@ class Runtime:
         deployment: Deployment,
         inputs: Mapping[str, Any],
         session: CrossChannelSession | None,
+        caller_gone: Callable[[], Awaitable[object]] | None,
     ) -> bytes:
         workflow = deployment.workflow
         context: Mapping[str, Any] | None = None
@@ -108,11 +117,13 @@ class Runtime:
             context = self.sessions.get_session_state(session.session_id)
         try:
             return workflow.encode(
-                await self.executor.run(workflow, inputs, context=context, session=session)
+                await self.executor.run(workflow, inputs, context, session, caller_gone)
             )
-        except OverloadedError:
+        except (OverloadedError, AbandonedError):
             raise
-        # An agent that calls sys.exit() fails alone, too: it must not take the server with it.
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
+        except DeadlineExceededError:
+            logger.warning("the agent behind %r took too long and was given up", workflow.name)
+            raise
+        except Exception as error:
             logger.exception("the agent behind %r failed", workflow.name)
             raise AgentFailedError(workflow.name) from error
