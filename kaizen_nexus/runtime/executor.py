@@ -1,12 +1,12 @@
-"""Runs agents within bounds: how many, in how many threads, and for how long."""
+"""Runs work within bounds: how much of it, in how many threads, and for how long."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kaizen_nexus.runtime.errors import (
     AbandonedError,
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_MAX_PENDING", "DEFAULT_MAX_THREADS", "DEFAULT_TIMEOUT", "Executor"]
 
+T = TypeVar("T")
+
 DEFAULT_MAX_THREADS = 40
 DEFAULT_MAX_PENDING = 1_000
 DEFAULT_TIMEOUT = 300.0
@@ -29,11 +31,11 @@ WATCH_AFTER = 0.05
 
 
 class Executor:
-    """Runs one workflow at a time for each caller, within bounds that all callers share.
+    """Runs one piece of work for each caller, within bounds that all callers share.
 
-    A run that is over time, or whose caller has gone, is cancelled if it is asynchronous, and left
-    to itself if it is synchronous, since nothing can stop a thread. So is one that does not let
-    itself be cancelled: until it ends, it counts as pending.
+    Work that is over time, or whose caller has gone, is cancelled. A synchronous agent is left to
+    itself, since nothing can stop a thread; so is an asynchronous one that does not let itself be
+    cancelled, which counts as pending until it ends.
 
     Parameters
     ----------
@@ -73,34 +75,34 @@ class Executor:
 
     async def run(
         self,
-        workflow: Workflow,
-        inputs: Mapping[str, Any],
-        context: Mapping[str, Any] | None,
-        session: object | None,
+        work: Callable[[], Coroutine[Any, Any, T]],
         caller_gone: Callable[[], Awaitable[object]] | None = None,
-    ) -> Any:
-        """Return what the agent returns for `inputs`.
+    ) -> T:
+        """Return what `work` returns.
 
         Parameters
         ----------
+        work
+            What to do; not called if it is refused.
         caller_gone
             Returns when nobody waits for the answer any more; not called for short runs.
 
         Raises
         ------
         OverloadedError
-            `max_pending` invocations are in progress, or too many threads were abandoned.
+            `max_pending` pieces of work are in progress.
         DeadlineExceededError
-            The agent took longer than `timeout`.
+            It took longer than `timeout`.
         AbandonedError
             The caller has gone.
+        AgentExitError
+            It tried to end more than itself.
         """
         if self.pending >= self.max_pending:
             self.refused += 1
             raise OverloadedError(f"{self.max_pending} invocations are in progress")
         self.pending += 1
-        invoke = functools.partial(workflow.invoke, inputs, context=context, session=session)
-        task = asyncio.ensure_future(self._invoke(invoke, workflow.is_async))
+        task = asyncio.ensure_future(work())
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         try:
@@ -111,6 +113,30 @@ class Executor:
         if task.cancelled():
             raise AgentExitError("the agent has cancelled itself")
         return task.result()
+
+    async def call(
+        self,
+        workflow: Workflow,
+        inputs: Mapping[str, Any],
+        context: Mapping[str, Any] | None,
+        session: object | None,
+    ) -> Any:
+        """Return what the agent returns: on the event loop, or from a thread if it is synchronous.
+
+        Raises
+        ------
+        OverloadedError
+            Too many threads were abandoned.
+        AgentExitError
+            The agent raised `SystemExit` or `KeyboardInterrupt`.
+        """
+        invoke = functools.partial(workflow.invoke, inputs, context=context, session=session)
+        try:
+            outcome = invoke() if workflow.is_async else await self._threads.run(invoke)
+            return await outcome if inspect.isawaitable(outcome) else outcome
+        except (SystemExit, KeyboardInterrupt) as error:
+            # A task that ends so would end the event loop with it.
+            raise AgentExitError(repr(error)) from error
 
     async def _wait(
         self, task: asyncio.Task[Any], caller_gone: Callable[[], Awaitable[object]] | None
@@ -138,14 +164,6 @@ class Executor:
                 raise AbandonedError
         self.timed_out += 1
         raise DeadlineExceededError(self.timeout or 0.0)
-
-    async def _invoke(self, invoke: Callable[[], Any], is_async: bool) -> Any:
-        try:
-            outcome = invoke() if is_async else await self._threads.run(invoke)
-            return await outcome if inspect.isawaitable(outcome) else outcome
-        except (SystemExit, KeyboardInterrupt) as error:
-            # A task that ends so would end the event loop with it.
-            raise AgentExitError(repr(error)) from error
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self.pending -= 1

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,7 +25,8 @@ PATIENCE = 30
 
 
 def run(executor: Executor, agent: Callable[[], Any], **options: Any) -> Coroutine[Any, Any, Any]:
-    return executor.run(as_workflow(agent, "agent"), {}, None, None, **options)
+    call = partial(executor.call, as_workflow(agent, "agent"), {}, None, None)
+    return executor.run(call, **options)
 
 
 async def until(condition: Callable[[], bool]) -> None:
