@@ -19,13 +19,19 @@ try:
     from starlette.routing import Route
 
     from kaizen_nexus.agents.adapters import as_workflow
+    from kaizen_nexus.channels.addressing import AddressCheck, several
     from kaizen_nexus.channels.api.routes import api_routes, prefixed_routes
     from kaizen_nexus.channels.body import DEFAULT_MAX_BODY
     from kaizen_nexus.channels.cli.endpoint import CliEndpoint
     from kaizen_nexus.channels.mcp.mount import McpMount
     from kaizen_nexus.channels.problems import EXCEPTION_HANDLERS
     from kaizen_nexus.runtime.discovery import Discovery
-    from kaizen_nexus.runtime.executor import DEFAULT_MAX_PENDING, DEFAULT_MAX_THREADS, Executor
+    from kaizen_nexus.runtime.executor import (
+        DEFAULT_MAX_PENDING,
+        DEFAULT_MAX_THREADS,
+        DEFAULT_TIMEOUT,
+        Executor,
+    )
     from kaizen_nexus.runtime.health import Health
     from kaizen_nexus.runtime.service import Runtime
 except ModuleNotFoundError as error:
@@ -72,6 +78,9 @@ class Nexus(DeploymentTarget):
         How many synchronous agents run at the same time.
     max_pending
         How many requests may run or wait; further ones are answered 503.
+    timeout
+        Seconds that a run may take, waiting for a thread included; then it is given up and
+        answered 504. None for any time.
     max_body
         How many bytes a request body may have.
     shutdown_grace
@@ -79,8 +88,9 @@ class Nexus(DeploymentTarget):
     discovery_root
         The folder for `auto_discovery`; default is that of the file that makes the app.
     allowed_hosts, allowed_origins
-        Names, besides the local ones, by which MCP clients and web pages may address this app:
-        values of the ``Host`` header such as ``"agents.example.com"``, and of ``Origin``.
+        Names, besides the local ones, by which clients and web pages may address this app: values
+        of the ``Host`` header such as ``"agents.example.com"``, and of ``Origin``. ``"*"`` accepts
+        any.
     """
 
     def __init__(
@@ -94,6 +104,7 @@ class Nexus(DeploymentTarget):
         metrics: PerformanceMetrics | None = None,
         max_threads: int = DEFAULT_MAX_THREADS,
         max_pending: int = DEFAULT_MAX_PENDING,
+        timeout: float | None = DEFAULT_TIMEOUT,
         max_body: int = DEFAULT_MAX_BODY,
         shutdown_grace: float = DEFAULT_GRACE,
         discovery_root: str | Path | None = None,
@@ -105,14 +116,18 @@ class Nexus(DeploymentTarget):
         self.mcp_port = None if mcp_port is None else _check_port(mcp_port, "mcp_port")
         self.host = host
         self.shutdown_grace = shutdown_grace
-        self.runtime = Runtime(session_manager, metrics, Executor(max_threads, max_pending))
+        self.runtime = Runtime(
+            session_manager, metrics, Executor(max_threads, max_pending, timeout)
+        )
         self._own_sessions = session_manager is None
         self.discovery_root = _caller_folder() if discovery_root is None else Path(discovery_root)
         self._health = Health(self.runtime)
-        self._mcp = McpMount(self.runtime, max_body, allowed_hosts, allowed_origins)
+        hosts = several("allowed_hosts", allowed_hosts)
+        origins = several("allowed_origins", allowed_origins)
+        self._mcp = McpMount(self.runtime, max_body, hosts, origins)
         self._lock = threading.Lock()
         self._server: HttpServer | None = None
-        self._asgi = Starlette(
+        routes = Starlette(
             routes=[
                 *api_routes(self.runtime, self._health, max_body),
                 Route("/cli/run", CliEndpoint(self.runtime, max_body), methods=["POST"]),
@@ -122,6 +137,7 @@ class Nexus(DeploymentTarget):
             exception_handlers=EXCEPTION_HANDLERS,
             lifespan=self._lifespan,
         )
+        self._asgi = AddressCheck(routes, hosts, origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from starlette.requests import Request
+from starlette.types import Receive
 
 from kaizen_nexus.channels.strict_json import StrictJsonError, loads
 
-__all__ = ["DEFAULT_MAX_BODY", "BodyTooLargeError", "read_json_object"]
+__all__ = ["DEFAULT_MAX_BODY", "BodyTooLargeError", "read_json_object", "until_disconnected"]
 
 DEFAULT_MAX_BODY = 4 * 1024 * 1024
 
@@ -58,6 +59,12 @@ async def read_json_object(request: Request, limit: int) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise StrictJsonError(f"the body must be a JSON object, not {_json_type(value)}")
     return value
+
+
+async def until_disconnected(receive: Receive) -> None:
+    """Return when the client of a request, whose body has been read, has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _json_type(value: object) -> str:

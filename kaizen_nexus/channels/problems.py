@@ -16,7 +16,9 @@ from kaizen_nexus.agents.errors import InvalidInputsError
 from kaizen_nexus.channels.body import BodyTooLargeError
 from kaizen_nexus.channels.strict_json import StrictJsonError
 from kaizen_nexus.runtime.errors import (
+    AbandonedError,
     AgentFailedError,
+    DeadlineExceededError,
     OverloadedError,
     SessionNotFoundError,
     WorkflowNotFoundError,
@@ -26,7 +28,10 @@ __all__ = ["EXCEPTION_HANDLERS", "problem_response"]
 
 MEDIA_TYPE = "application/problem+json"
 
-_PROBLEMS: dict[type[Exception], tuple[str, HTTPStatus]] = {
+CLIENT_CLOSED_REQUEST = 499
+"""By custom; nobody is there to read it but whatever logs the answers."""
+
+_PROBLEMS: dict[type[Exception], tuple[str, int]] = {
     WorkflowNotFoundError: ("workflow-not-found", HTTPStatus.NOT_FOUND),
     SessionNotFoundError: ("session-not-found", HTTPStatus.NOT_FOUND),
     InvalidInputsError: ("invalid-inputs", HTTPStatus.UNPROCESSABLE_ENTITY),
@@ -34,6 +39,8 @@ _PROBLEMS: dict[type[Exception], tuple[str, HTTPStatus]] = {
     BodyTooLargeError: ("body-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     AgentFailedError: ("agent-failed", HTTPStatus.INTERNAL_SERVER_ERROR),
     OverloadedError: ("overloaded", HTTPStatus.SERVICE_UNAVAILABLE),
+    DeadlineExceededError: ("deadline-exceeded", HTTPStatus.GATEWAY_TIMEOUT),
+    AbandonedError: ("abandoned", CLIENT_CLOSED_REQUEST),
     SessionTableFullError: ("session-limit", HTTPStatus.SERVICE_UNAVAILABLE),
 }
 
@@ -89,9 +96,9 @@ def _from_known(_: Request, error: Exception) -> Response:
         members["errors"] = [
             {"pointer": f"#{e.pointer}", "detail": e.message} for e in error.errors
         ]
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(OverloadedError.retry_after)
-    if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         # What is left of the body must not be taken for the next request.
         headers["Connection"] = "close"
     return problem_response(status, slug=slug, detail=str(error), headers=headers, **members)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from kaizen_nexus._errors import NexusError
 
 __all__ = [
+    "AbandonedError",
+    "AgentExitError",
     "AgentFailedError",
+    "DeadlineExceededError",
     "OverloadedError",
     "SessionNotFoundError",
     "WorkflowNotFoundError",
@@ -39,10 +42,28 @@ class AgentFailedError(NexusError):
 
 
 class OverloadedError(NexusError):
-    """As many invocations are running and waiting as the runtime allows."""
+    """As much is running and waiting as the runtime allows."""
 
     retry_after = 1
     """Seconds after which trying again is worthwhile."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} invocations are in progress, which is the limit; try again")
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}, which is the limit; try again")
+
+
+class DeadlineExceededError(NexusError, TimeoutError):
+    """The agent took longer than it may."""
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__(f"no result within {timeout:g} s, which is the time that a run may take")
+
+
+class AbandonedError(NexusError):
+    """Whoever asked has gone, so the run was given up."""
+
+    def __init__(self) -> None:
+        super().__init__("the run was given up: nobody waits for its result any more")
+
+
+class AgentExitError(Exception):
+    """The agent tried to end more than itself, as ``sys.exit()`` does, and was not heard."""

@@ -1,90 +1,184 @@
-"""Runs agents: asynchronous ones on the event loop, synchronous ones in a bounded thread pool."""
+"""Runs work within bounds: how much of it, in how many threads, and for how long."""
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
-import weakref
-from asyncio import AbstractEventLoop, get_running_loop
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from kaizen_nexus._extras import missing_extra
-from kaizen_nexus.runtime.errors import OverloadedError
-
-try:
-    from anyio import CapacityLimiter, to_thread
-except ModuleNotFoundError as error:
-    missing_extra("running workflows", "serve", error)
+from kaizen_nexus.runtime.errors import (
+    AbandonedError,
+    AgentExitError,
+    DeadlineExceededError,
+    OverloadedError,
+)
+from kaizen_nexus.runtime.threads import ThreadPool
 
 if TYPE_CHECKING:
     from kaizen_nexus.agents.workflow import Workflow
 
-__all__ = ["Executor"]
+__all__ = ["DEFAULT_MAX_PENDING", "DEFAULT_MAX_THREADS", "DEFAULT_TIMEOUT", "Executor"]
+
+T = TypeVar("T")
 
 DEFAULT_MAX_THREADS = 40
 DEFAULT_MAX_PENDING = 1_000
+DEFAULT_TIMEOUT = 300.0
+WATCH_AFTER = 0.05
+"""Seconds that a run may take before its caller is watched: most are over by then."""
 
 
 class Executor:
-    """Runs one workflow at a time for each caller, within bounds that all callers share.
+    """Runs one piece of work for each caller, within bounds that all callers share.
+
+    Work that is over time, or whose caller has gone, is cancelled. A synchronous agent is left to
+    itself, since nothing can stop a thread; so is an asynchronous one that does not let itself be
+    cancelled, which counts as pending until it ends.
 
     Parameters
     ----------
     max_threads
-        How many synchronous agents run at the same time; further ones wait for a thread.
+        How many synchronous agents run at the same time; further ones wait for a thread. As many
+        again may run on after they were given up; further ones are then refused.
     max_pending
         How many invocations may run or wait at the same time; further ones are refused.
+    timeout
+        Seconds that an invocation may take, waiting included; None for any time.
     """
 
     def __init__(
-        self, max_threads: int = DEFAULT_MAX_THREADS, max_pending: int = DEFAULT_MAX_PENDING
+        self,
+        max_threads: int = DEFAULT_MAX_THREADS,
+        max_pending: int = DEFAULT_MAX_PENDING,
+        timeout: float | None = DEFAULT_TIMEOUT,
     ) -> None:
         for label, bound in (("max_threads", max_threads), ("max_pending", max_pending)):
             if isinstance(bound, bool) or not isinstance(bound, int) or bound < 1:
                 raise ValueError(f"{label} must be a whole number of at least 1, not {bound!r}")
         self.max_threads = max_threads
         self.max_pending = max_pending
+        self.timeout = _checked_timeout(timeout)
         self.pending = 0
         self.refused = 0
-        self._limiters: weakref.WeakKeyDictionary[AbstractEventLoop, CapacityLimiter] = (
-            weakref.WeakKeyDictionary()
-        )
+        self.timed_out = 0
+        self.given_up = 0
+        self._threads = ThreadPool(max_threads)
+        # The loop refers to its tasks weakly, and one that is given up has nobody else.
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def abandoned_threads(self) -> int:
+        """How many synchronous agents run on although they were given up."""
+        return self._threads.abandoned
 
     async def run(
+        self,
+        work: Callable[[], Coroutine[Any, Any, T]],
+        caller_gone: Callable[[], Awaitable[object]] | None = None,
+    ) -> T:
+        """Return what `work` returns.
+
+        Parameters
+        ----------
+        work
+            What to do; not called if it is refused.
+        caller_gone
+            Returns when nobody waits for the answer any more; not called for short runs.
+
+        Raises
+        ------
+        OverloadedError
+            `max_pending` pieces of work are in progress.
+        DeadlineExceededError
+            It took longer than `timeout`.
+        AbandonedError
+            The caller has gone.
+        AgentExitError
+            It tried to end more than itself.
+        """
+        if self.pending >= self.max_pending:
+            self.refused += 1
+            raise OverloadedError(f"{self.max_pending} invocations are in progress")
+        self.pending += 1
+        task = asyncio.ensure_future(work())
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        try:
+            await self._wait(task, caller_gone)
+        finally:
+            if not task.done():
+                task.cancel()
+        if task.cancelled():
+            raise AgentExitError("the agent has cancelled itself")
+        return task.result()
+
+    async def call(
         self,
         workflow: Workflow,
         inputs: Mapping[str, Any],
         context: Mapping[str, Any] | None,
         session: object | None,
     ) -> Any:
-        """Return what the agent returns for `inputs`.
+        """Return what the agent returns: on the event loop, or from a thread if it is synchronous.
 
         Raises
         ------
         OverloadedError
-            `max_pending` invocations are in progress.
+            Too many threads were abandoned.
+        AgentExitError
+            The agent raised `SystemExit` or `KeyboardInterrupt`.
         """
-        if self.pending >= self.max_pending:
-            self.refused += 1
-            raise OverloadedError(self.max_pending)
-        self.pending += 1
+        invoke = functools.partial(workflow.invoke, inputs, context=context, session=session)
         try:
-            invoke = functools.partial(workflow.invoke, inputs, context=context, session=session)
-            if workflow.is_async:
-                outcome = invoke()
-            else:
-                outcome = await to_thread.run_sync(
-                    invoke, limiter=self._limiter(), abandon_on_cancel=True
-                )
+            outcome = invoke() if workflow.is_async else await self._threads.run(invoke)
             return await outcome if inspect.isawaitable(outcome) else outcome
-        finally:
-            self.pending -= 1
+        except (SystemExit, KeyboardInterrupt) as error:
+            # A task that ends so would end the event loop with it.
+            raise AgentExitError(repr(error)) from error
 
-    def _limiter(self) -> CapacityLimiter:
-        """Return this event loop's share of the pool; there is one loop in all but tests."""
-        loop = get_running_loop()
-        limiter = self._limiters.get(loop)
-        if limiter is None:
-            limiter = self._limiters[loop] = CapacityLimiter(self.max_threads)
-        return limiter
+    async def _wait(
+        self, task: asyncio.Task[Any], caller_gone: Callable[[], Awaitable[object]] | None
+    ) -> None:
+        """Return once the task is done, and raise if it has to be given up."""
+        first, rest = self.timeout, None
+        if caller_gone is not None and (first is None or first > WATCH_AFTER):
+            first, rest = WATCH_AFTER, None if first is None else first - WATCH_AFTER
+        await asyncio.wait((task,), timeout=first)
+        if task.done():
+            return
+        if caller_gone is not None:
+            watcher = asyncio.ensure_future(_awaited(caller_gone))
+            try:
+                await asyncio.wait(
+                    (task, watcher), timeout=rest, return_when=asyncio.FIRST_COMPLETED
+                )
+                gone = watcher.done()
+            finally:
+                watcher.cancel()
+            if task.done():
+                return
+            if gone:
+                self.given_up += 1
+                raise AbandonedError
+        self.timed_out += 1
+        raise DeadlineExceededError(self.timeout or 0.0)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self.pending -= 1
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # one that was given up has nobody to tell
+
+
+async def _awaited(call: Callable[[], Awaitable[object]]) -> None:
+    await call()
+
+
+def _checked_timeout(timeout: float | None) -> float | None:
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+        raise ValueError(f"timeout must be a positive number of seconds or None, not {timeout!r}")
+    return float(timeout)

@@ -59,5 +59,8 @@ class Health:
                 "max_pending": executor.max_pending,
                 "max_threads": executor.max_threads,
                 "refused": executor.refused,
+                "timed_out": executor.timed_out,
+                "given_up": executor.given_up,
+                "abandoned_threads": executor.abandoned_threads,
             },
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,8 @@ class Invocation:
     """An existing session's id, `NEW_SESSION`, or None."""
     caller: str = "anonymous"
     """Who asks; the owner of a session that is created for this invocation."""
+    caller_gone: Callable[[], Awaitable[object]] | None = None
+    """Returns when nobody waits for the answer any more, where the channel can tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from kaizen_nexus.monitoring import PerformanceMetrics
-from kaizen_nexus.runtime.errors import AgentFailedError, OverloadedError, SessionNotFoundError
+from kaizen_nexus.runtime.errors import (
+    AgentExitError,
+    AgentFailedError,
+    DeadlineExceededError,
+    OverloadedError,
+    SessionNotFoundError,
+)
 from kaizen_nexus.runtime.executor import Executor
 from kaizen_nexus.runtime.invocation import NEW_SESSION, Invocation, Result
 from kaizen_nexus.runtime.registry import Deployment, Registry
+from kaizen_nexus.runtime.turns import Turns
 from kaizen_nexus.sessions import NexusSessionManager
 
 if TYPE_CHECKING:
@@ -24,6 +32,8 @@ logger = logging.getLogger("kaizen_nexus.runtime")
 
 class Runtime:
     """Finds the workflow, attaches the session, runs the agent and records how long it took.
+
+    Invocations on one session run one after the other, in the order of arrival.
 
     Parameters
     ----------
@@ -48,6 +58,7 @@ class Runtime:
         self.metrics = PerformanceMetrics() if metrics is None else metrics
         self.executor = Executor() if executor is None else executor
         self.registry = Registry() if registry is None else registry
+        self._turns = Turns()
 
     async def execute(self, invocation: Invocation) -> Result:
         """Run a workflow.
@@ -59,6 +70,8 @@ class Runtime:
         WorkflowNotFoundError, InvalidInputsError, SessionNotFoundError, OverloadedError,
         SessionTableFullError
             The invocation was refused, and the agent was not called.
+        DeadlineExceededError, AbandonedError
+            The agent was called, and given up.
         AgentFailedError
             The agent raised, or returned something that has no JSON form.
         """
@@ -67,18 +80,36 @@ class Runtime:
         failed = True
         try:
             inputs = deployment.workflow.validate(invocation.inputs)
-            session = self._attach(deployment, invocation)
-            body = await self._run(deployment, inputs, session)
+            work = partial(self._take_turn, deployment, invocation, inputs)
+            body, session_id = await self.executor.run(work, invocation.caller_gone)
             failed = False
+        except DeadlineExceededError:
+            logger.warning("the agent behind %r took too long and was given up", invocation.name)
+            raise
+        except AgentExitError as error:
+            raise AgentFailedError(invocation.name) from error
         finally:
             elapsed = perf_counter_ns() - started
             self.metrics.record(invocation.channel, elapsed / 1e9, failed=failed)
         return Result(
             body=body,
-            session_id=None if session is None else session.session_id,
+            session_id=session_id,
             duration_ns=elapsed,
             version=deployment.version,
         )
+
+    async def _take_turn(
+        self, deployment: Deployment, invocation: Invocation, inputs: Mapping[str, Any]
+    ) -> tuple[bytes, str | None]:
+        """Return the encoded result, and the session's id; a session is used by one at a time."""
+        if invocation.session_id is None or invocation.session_id == NEW_SESSION:
+            session = self._attach(deployment, invocation)
+            body = await self._run(deployment, inputs, session)
+        else:
+            async with self._turns.take(invocation.session_id):
+                session = self._attach(deployment, invocation)
+                body = await self._run(deployment, inputs, session)
+        return body, None if session is None else session.session_id
 
     def _attach(self, deployment: Deployment, invocation: Invocation) -> CrossChannelSession | None:
         session_id = invocation.session_id
@@ -107,12 +138,9 @@ class Runtime:
         if workflow.plan.wants_context and session is not None:
             context = self.sessions.get_session_state(session.session_id)
         try:
-            return workflow.encode(
-                await self.executor.run(workflow, inputs, context=context, session=session)
-            )
+            return workflow.encode(await self.executor.call(workflow, inputs, context, session))
         except OverloadedError:
             raise
-        # An agent that calls sys.exit() fails alone, too: it must not take the server with it.
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
+        except Exception as error:
             logger.exception("the agent behind %r failed", workflow.name)
             raise AgentFailedError(workflow.name) from error

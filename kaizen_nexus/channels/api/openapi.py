@@ -94,7 +94,7 @@ def _execute(name: str, deployment: Deployment) -> dict[str, Any]:
             "required": bool(deployment.workflow.input_schema.get("required")),
             "content": {_JSON: {"schema": inputs}},
         },
-        "responses": _responses(envelope, 400, 404, 413, 422, 500, 503),
+        "responses": _responses(envelope, 400, 404, 413, 422, 500, 503, 504),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kaizen_nexus.channels.body import read_json_object
+from kaizen_nexus.channels.body import read_json_object, until_disconnected
 from kaizen_nexus.deployment.target import API_PREFIX
 from kaizen_nexus.runtime.errors import WorkflowNotFoundError
 from kaizen_nexus.runtime.invocation import Invocation
@@ -74,6 +75,7 @@ class WorkflowEndpoints:
                 channel=CHANNEL,
                 inputs=_inputs_of(body, deployment),
                 session_id=request.headers.get(SESSION_HEADER),
+                caller_gone=partial(until_disconnected, request.receive),
             )
         )
         headers = {SESSION_HEADER: result.session_id} if result.session_id else None

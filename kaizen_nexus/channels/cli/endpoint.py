@@ -8,6 +8,8 @@ server about what a command takes.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kaizen_nexus.channels.body import DEFAULT_MAX_BODY, read_json_object
+from kaizen_nexus.channels.body import DEFAULT_MAX_BODY, read_json_object, until_disconnected
 from kaizen_nexus.channels.cli.command import HelpRequested, WorkflowCommand
 from kaizen_nexus.channels.cli.outcome import (
     CHANNEL,
@@ -79,7 +81,10 @@ class CliEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         call = await self._read(Request(scope, receive))
-        outcome = await self._run(call) if call.complete is None else self._complete(call)
+        if call.complete is None:
+            outcome = await self._run(call, partial(until_disconnected, receive))
+        else:
+            outcome = self._complete(call)
         if call.color:
             outcome = outcome.in_color()
         response = Response(msgspec.json.encode(outcome), media_type="application/json")
@@ -103,7 +108,7 @@ class CliEndpoint:
             )
         return call
 
-    async def _run(self, call: _Call) -> Outcome:
+    async def _run(self, call: _Call, caller_gone: Callable[[], Awaitable[None]]) -> Outcome:
         name, *arguments = call.argv
         try:
             command = self._command(name)
@@ -113,7 +118,11 @@ class CliEndpoint:
             line = command.read(arguments, call.columns)
             result = await self._runtime.execute(
                 Invocation(
-                    name=name, channel=CHANNEL, inputs=line.inputs, session_id=line.session_id
+                    name=name,
+                    channel=CHANNEL,
+                    inputs=line.inputs,
+                    session_id=line.session_id,
+                    caller_gone=caller_gone,
                 )
             )
         except HelpRequested as asked:

@@ -22,6 +22,7 @@ from kaizen_nexus.channels.cli.protocol import (
 )
 from kaizen_nexus.runtime.errors import (
     AgentFailedError,
+    DeadlineExceededError,
     OverloadedError,
     SessionNotFoundError,
     WorkflowNotFoundError,
@@ -58,6 +59,7 @@ _EXIT_CODES: dict[type[NexusError], int] = {
     WorkflowNotFoundError: EXIT_NOT_FOUND,
     OverloadedError: EXIT_REFUSED,
     SessionTableFullError: EXIT_REFUSED,
+    DeadlineExceededError: EXIT_REFUSED,
 }
 EXPECTED = tuple(_EXIT_CODES)
 """The exceptions that `failed` reports."""

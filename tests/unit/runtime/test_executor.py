@@ -1,0 +1,238 @@
+"""How long agents run, in how many threads, and what becomes of those that are given up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import pytest
+
+from kaizen_nexus.agents.adapters import as_workflow
+from kaizen_nexus.runtime.errors import (
+    AbandonedError,
+    AgentExitError,
+    DeadlineExceededError,
+    OverloadedError,
+)
+from kaizen_nexus.runtime.executor import Executor
+
+SOON = 0.02
+PATIENCE = 30
+
+
+def run(executor: Executor, agent: Callable[[], Any], **options: Any) -> Coroutine[Any, Any, Any]:
+    call = partial(executor.call, as_workflow(agent, "agent"), {}, None, None)
+    return executor.run(call, **options)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop and the threads go on until `condition` holds; the test's time limits it."""
+    while not condition():  # noqa: ASYNC110 - threads, and callbacks of the loop, set no event
+        await asyncio.sleep(0)
+
+
+def test_an_asynchronous_agent_that_takes_too_long_is_cancelled() -> None:
+    ended = []
+
+    async def agent() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    async def main() -> None:
+        executor = Executor(timeout=SOON)
+        with pytest.raises(DeadlineExceededError, match=r"no result within 0\.02 s"):
+            await run(executor, agent)
+        await until(lambda: executor.pending == 0)
+        assert (ended, executor.timed_out, executor.given_up) == ([True], 1, 0)
+
+    asyncio.run(main())
+
+
+def test_one_that_does_not_let_itself_be_cancelled_keeps_nobody_waiting() -> None:
+    async def main() -> None:
+        executor = Executor(timeout=SOON)
+        enough = asyncio.Event()
+
+        async def agent() -> None:
+            while not enough.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await enough.wait()
+
+        with pytest.raises(DeadlineExceededError):
+            await run(executor, agent)
+        await asyncio.sleep(0)
+        assert executor.pending == 1  # it is still there, and counts
+        enough.set()
+        await until(lambda: executor.pending == 0)
+
+    asyncio.run(main())
+
+
+def test_a_thread_that_is_given_up_leaves_its_place_to_others() -> None:
+    release, ended = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        release.wait(PATIENCE)
+        ended.set()
+
+    async def main() -> None:
+        executor = Executor(max_threads=2, timeout=SOON)
+        with pytest.raises(DeadlineExceededError):
+            await run(executor, hang)
+        await until(lambda: (executor.abandoned_threads, executor.pending) == (1, 0))
+        patient = Executor(max_threads=2)
+        patient._threads = executor._threads
+        assert (
+            await asyncio.gather(*(run(patient, lambda: "done") for _ in range(8))) == ["done"] * 8
+        )
+        release.set()
+        await until(lambda: executor.abandoned_threads == 0)
+        assert ended.is_set()
+
+    asyncio.run(main())
+
+
+def test_threads_that_nobody_waits_for_are_bounded() -> None:
+    release = threading.Event()
+
+    async def main() -> None:
+        executor = Executor(max_threads=2, timeout=SOON)
+        for _ in range(2):
+            with pytest.raises(DeadlineExceededError):
+                await run(executor, lambda: release.wait(PATIENCE))
+        await until(lambda: executor.abandoned_threads == 2)
+        with pytest.raises(OverloadedError, match="2 threads run on"):
+            await run(executor, lambda: "done")
+        release.set()
+        await until(lambda: executor.abandoned_threads == 0)
+        executor.timeout = PATIENCE
+        assert await run(executor, lambda: "done") == "done"
+
+    asyncio.run(main())
+
+
+def test_waiting_for_a_thread_counts_and_what_has_not_begun_never_does() -> None:
+    release = threading.Event()
+    begun = []
+
+    async def main() -> None:
+        executor = Executor(max_threads=1, timeout=None)
+        first = asyncio.ensure_future(run(executor, lambda: release.wait(PATIENCE)))
+        await asyncio.sleep(0)
+        executor.timeout = SOON
+        with pytest.raises(DeadlineExceededError):
+            await run(executor, lambda: begun.append(True))
+        release.set()
+        assert await first is True
+        assert (begun, executor.abandoned_threads) == ([], 0)
+
+    asyncio.run(main())
+
+
+def test_nobody_works_for_a_caller_who_has_gone() -> None:
+    async def main() -> None:
+        executor = Executor()
+        begun, ended = asyncio.Event(), asyncio.Event()
+
+        async def agent() -> None:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        with pytest.raises(AbandonedError):
+            await run(executor, agent, caller_gone=begun.wait)
+        await ended.wait()
+        await until(lambda: executor.pending == 0)
+        assert (executor.given_up, executor.timed_out) == (1, 0)
+
+    asyncio.run(main())
+
+
+def test_a_caller_who_stays_gets_the_result_and_is_watched_no_longer() -> None:
+    async def main() -> None:
+        executor = Executor()
+        watched, unwatched = asyncio.Event(), asyncio.Event()
+
+        async def gone() -> None:
+            watched.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                unwatched.set()
+
+        async def agent() -> str:
+            await watched.wait()
+            return "done"
+
+        assert await run(executor, agent, caller_gone=gone) == "done"
+        await unwatched.wait()
+
+    asyncio.run(main())
+
+
+def test_a_caller_who_is_cancelled_takes_the_agent_along() -> None:
+    async def main() -> None:
+        executor = Executor()
+        begun, ended = asyncio.Event(), asyncio.Event()
+
+        async def agent() -> None:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        caller = asyncio.ensure_future(run(executor, agent))
+        await begun.wait()
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        await ended.wait()
+        await until(lambda: executor.pending == 0)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+@pytest.mark.parametrize("leaving", [SystemExit(3), KeyboardInterrupt()])
+def test_an_agent_that_exits_ends_nothing_but_itself(
+    leaving: BaseException, is_async: bool
+) -> None:
+    def leave() -> None:
+        raise leaving
+
+    async def leave_asynchronously() -> None:
+        raise leaving
+
+    async def main() -> None:
+        executor = Executor()
+        with pytest.raises(AgentExitError, match=type(leaving).__name__):
+            await run(executor, leave_asynchronously if is_async else leave)
+        assert executor.pending == 0
+
+    asyncio.run(main())
+
+
+def test_an_agent_that_cancels_itself_has_failed() -> None:
+    async def agent() -> None:
+        raise asyncio.CancelledError
+
+    async def main() -> None:
+        with pytest.raises(AgentExitError, match="cancelled itself"):
+            await run(Executor(), agent)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("timeout", [0, -1.0, float("nan"), True, "1"])
+def test_a_timeout_is_a_positive_number_of_seconds(timeout: Any) -> None:
+    with pytest.raises(ValueError, match="timeout must be a positive number of seconds or None"):
+        Executor(timeout=timeout)
