@@ -82,6 +82,10 @@ def signatures(side: str) -> dict[str, list[list[str]]]:
             for member, method in members.items():
                 if callable(method) and not member.startswith("_"):
                     found[f"{name}.{member}"] = _parameters(method)
+                elif member.startswith("record_"):
+                    # In pure Python each of our metrics has functions of its own, in slots.
+                    own = _parameters(getattr(value(), member))
+                    found[f"{name}.{member}"] = [["self", "POSITIONAL_OR_KEYWORD", ""], *own]
         elif callable(value):
             found[name] = _parameters(value)
     return found
