@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-__all__ = ["StrictJsonError", "loads"]
+__all__ = ["StrictJsonError", "check", "loads"]
 
 MAX_DEPTH = 100
 
@@ -36,7 +36,7 @@ def loads(text: bytes) -> Any:
     except ValueError as error:
         # What the hooks below raise, and integers with more digits than int() converts.
         raise StrictJsonError(str(error)) from None
-    _check(value, "\\u" in decoded)
+    check(value, escapes="\\u" in decoded)
     return value
 
 
@@ -59,8 +59,16 @@ def _too_deep() -> StrictJsonError:
     return StrictJsonError(f"JSON nested more than {MAX_DEPTH} levels deep")
 
 
-def _check(root: Any, escapes: bool) -> None:
-    """Refuse deep nesting and, where the text has escapes, lone surrogates; breadth first."""
+def check(root: Any, *, escapes: bool = True) -> None:
+    """Refuse deep nesting in a decoded value and, where its text had escapes, lone surrogates.
+
+    Breadth first, so that no depth exhausts the stack.
+
+    Raises
+    ------
+    StrictJsonError
+        The value is nested more than 100 levels deep, or a string holds a lone surrogate.
+    """
     depth, level = 0, [root]
     while level:
         below: list[Any] = []

@@ -17,6 +17,7 @@ import msgspec
 
 from kaizen_nexus._errors import NexusError, SessionTableFullError
 from kaizen_nexus.agents.errors import InputError, InvalidInputsError
+from kaizen_nexus.channels.strict_json import StrictJsonError, check
 from kaizen_nexus.runtime.errors import AgentFailedError, OverloadedError, SessionNotFoundError
 from kaizen_nexus.runtime.invocation import NEW_SESSION
 
@@ -127,13 +128,13 @@ def check_json(arguments: dict[str, Any]) -> None:
         The arguments hold NaN, an infinity or a lone surrogate, or are nested too deeply.
     """
     try:
-        _STRICT_JSON.encode(arguments).encode()
-    except UnicodeEncodeError:
-        problem = "a string holds a lone surrogate"
+        # First: how deep the encoder itself can go depends on the interpreter.
+        check(arguments)
+        _STRICT_JSON.encode(arguments)
+    except StrictJsonError as error:
+        problem = str(error)
     except ValueError:
         problem = "NaN and infinities are not JSON"
-    except RecursionError:
-        problem = "nested too deeply"
     else:
         return
     raise InvalidInputsError((InputError("", problem),))

@@ -13,6 +13,8 @@ DELAY = 1.0
 """Seconds in which nobody wonders yet."""
 INTERVAL = 0.1
 """Seconds between two changes of the line."""
+DEFAULT_COLUMNS = 80
+"""For a terminal that does not know its width."""
 _CLEAR = "\r\033[K"
 
 
@@ -47,7 +49,8 @@ class Progress:
             return
         self._due = now + INTERVAL
         self._visible = True
-        width = max(shutil.get_terminal_size().columns - 1, 1)
+        columns = shutil.get_terminal_size().columns or DEFAULT_COLUMNS
+        width = max(columns - 1, 1)
         self._stream.write(f"{_CLEAR}{text[:width]}")
         self._stream.flush()
 
