@@ -15,16 +15,11 @@ from kaizen_nexus.deployment.target import API_PREFIX, CHANNELS, DeploymentTarge
 from kaizen_nexus.sessions import NexusSessionManager
 
 try:
-    from starlette.applications import Starlette
-    from starlette.routing import Route
-
     from kaizen_nexus.agents.adapters import as_workflow
-    from kaizen_nexus.channels.addressing import AddressCheck, several
-    from kaizen_nexus.channels.api.routes import api_routes, prefixed_routes
+    from kaizen_nexus.channels.addressing import several
     from kaizen_nexus.channels.body import DEFAULT_MAX_BODY
-    from kaizen_nexus.channels.cli.endpoint import CliEndpoint
     from kaizen_nexus.channels.mcp.mount import McpMount
-    from kaizen_nexus.channels.problems import EXCEPTION_HANDLERS
+    from kaizen_nexus.channels.stack import ServingOptions, asgi_stack
     from kaizen_nexus.runtime.discovery import Discovery
     from kaizen_nexus.runtime.executor import (
         DEFAULT_MAX_PENDING,
@@ -122,22 +117,15 @@ class Nexus(DeploymentTarget):
         self._own_sessions = session_manager is None
         self.discovery_root = _caller_folder() if discovery_root is None else Path(discovery_root)
         self._health = Health(self.runtime)
-        hosts = several("allowed_hosts", allowed_hosts)
-        origins = several("allowed_origins", allowed_origins)
-        self._mcp = McpMount(self.runtime, max_body, hosts, origins)
+        self._mcp = McpMount(self.runtime, max_body)
         self._lock = threading.Lock()
         self._server: HttpServer | None = None
-        routes = Starlette(
-            routes=[
-                *api_routes(self.runtime, self._health, max_body),
-                Route("/cli/run", CliEndpoint(self.runtime, max_body), methods=["POST"]),
-                Route("/mcp", self._mcp),
-                *prefixed_routes(self.runtime, max_body),
-            ],
-            exception_handlers=EXCEPTION_HANDLERS,
-            lifespan=self._lifespan,
+        options = ServingOptions(
+            max_body=max_body,
+            allowed_hosts=several("allowed_hosts", allowed_hosts),
+            allowed_origins=several("allowed_origins", allowed_origins),
         )
-        self._asgi = AddressCheck(routes, hosts, origins)
+        self._asgi = asgi_stack(self.runtime, self._health, self._mcp, options, self._lifespan)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
@@ -311,7 +299,7 @@ class Nexus(DeploymentTarget):
         return [api, mcp]
 
     @contextlib.asynccontextmanager
-    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+    async def _lifespan(self, _: object) -> AsyncIterator[None]:
         await self._mcp.start()
         self._discover()
         self._health.ready = True

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kaizen_nexus.runtime.callers import ANONYMOUS, Caller
+
 __all__ = ["NEW_SESSION", "Invocation", "Result"]
 
 NEW_SESSION = "new"
@@ -21,7 +23,7 @@ class Invocation:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     session_id: str | None = None
     """An existing session's id, `NEW_SESSION`, or None."""
-    caller: str = "anonymous"
+    caller: Caller = ANONYMOUS
     """Who asks; the owner of a session that is created for this invocation."""
     caller_gone: Callable[[], Awaitable[object]] | None = None
     """Returns when nobody waits for the answer any more, where the channel can tell."""

@@ -118,7 +118,7 @@ class Runtime:
         started = perf_counter_ns()
         session: CrossChannelSession | None
         if session_id is None or session_id == NEW_SESSION:
-            session = self.sessions.create_session(user_id=invocation.caller)
+            session = self.sessions.create_session(user_id=invocation.caller.id)
         else:
             session = self.sessions.get_session(session_id)
             if session is None:

@@ -159,3 +159,22 @@ def test_values_that_could_never_match_are_refused(
 ) -> None:
     with pytest.raises(error, match=r"allowed_(hosts|origins)"):
         Nexus(**options)
+
+
+@pytest.mark.parametrize("host", ["agents.example.com", "localhost:1", "127.0.0.1"])
+def test_mcp_answers_for_the_same_hosts(app: Nexus, host: str) -> None:
+    call = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    answer = httpx2.post(f"{app.url}/mcp", json=call, headers={"Host": host}, timeout=10)
+    assert answer.json()["result"] == {}
+
+
+def test_an_app_that_answers_for_any_host_does_so_over_mcp() -> None:
+    call = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    app = Nexus(api_port=0, allowed_hosts=["*"], allowed_origins=["*"])
+    app.start(blocking=False)
+    try:
+        headers = {"Host": "whatever.example.com", "Origin": "https://pages.example.com"}
+        answer = httpx2.post(f"{app.url}/mcp", json=call, headers=headers, timeout=10)
+        assert answer.json()["result"] == {}
+    finally:
+        app.close()

@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import re
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import anyio
@@ -32,15 +30,13 @@ __all__ = ["McpEndpoint"]
 STOP_TIMEOUT = 5.0
 """Seconds that `McpEndpoint.stop` waits for requests which it has cancelled."""
 
-_LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-_LOCAL_ORIGINS = [f"{scheme}://{host}" for scheme in ("http", "https") for host in _LOCAL_HOSTS]
-_PORT = re.compile(r":(\d+|\*)$")
-
 logger = logging.getLogger("kaizen_nexus.mcp")
 
 
 class McpEndpoint:
     """An ASGI application that speaks MCP at whatever path it is routed to.
+
+    Who may address it is for `AddressCheck` to say, ahead of it.
 
     Call `start` and `stop` from the app's lifespan. Where no lifespan runs, as when the app is
     mounted in another, the first request starts it. It serves one event loop at a time, and may
@@ -53,26 +49,10 @@ class McpEndpoint:
         What runs the tools.
     max_body
         How many bytes a request body may have; a longer one is answered 413.
-    allowed_hosts
-        Values of the ``Host`` header to accept besides the local ones, for example
-        ``"agents.example.com"``; without a port, any port is meant. Others are answered 421,
-        which is what keeps a web page from reaching a local server through DNS rebinding.
-    allowed_origins
-        Values of the ``Origin`` header to accept besides the local ones, for example
-        ``"https://agents.example.com"``. Others are answered 403.
     """
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        *,
-        max_body: int = DEFAULT_MAX_BODY,
-        allowed_hosts: Iterable[str] = (),
-        allowed_origins: Iterable[str] = (),
-    ) -> None:
+    def __init__(self, runtime: Runtime, *, max_body: int = DEFAULT_MAX_BODY) -> None:
         self._max_body = max_body
-        self._hosts = _allowed("allowed_hosts", allowed_hosts, _LOCAL_HOSTS)
-        self._origins = _allowed("allowed_origins", allowed_origins, _LOCAL_ORIGINS)
         self._changes = ToolChanges()
         self._server = build_server(runtime, self._changes)
         self._run: _Run | None = None
@@ -145,9 +125,7 @@ class McpEndpoint:
             if run.loop is asyncio.get_running_loop():
                 return run
             raise RuntimeError("the MCP endpoint is already serving another event loop")
-        transport = self._server.http_transport(
-            max_body=self._max_body, allowed_hosts=self._hosts, allowed_origins=self._origins
-        )
+        transport = self._server.http_transport(max_body=self._max_body)
         self._run = run = _Run(transport, self._changes)
         return run
 
@@ -197,18 +175,3 @@ class _Run:
                 tasks.cancel_scope.cancel()
         finally:
             self.entered.set()
-
-
-def _allowed(option: str, values: Iterable[str], local: Iterable[str]) -> list[str]:
-    if isinstance(values, str):
-        raise TypeError(f"{option} must be several strings, for example ({values!r},)")
-    return _with_any_port([*local, *values])
-
-
-def _with_any_port(values: Iterable[str]) -> list[str]:
-    """Return each value, and besides one that names no port the SDK's pattern for any port."""
-    return [
-        spelling
-        for value in values
-        for spelling in ((value,) if _PORT.search(value) else (value, f"{value}:*"))
-    ]

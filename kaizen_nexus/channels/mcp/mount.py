@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
@@ -31,21 +31,11 @@ class McpMount:
         What the tools run on.
     max_body
         How many bytes a request body may have.
-    allowed_hosts, allowed_origins
-        Values of the ``Host`` and ``Origin`` headers to accept besides the local ones.
     """
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        max_body: int,
-        allowed_hosts: Iterable[str],
-        allowed_origins: Iterable[str],
-    ) -> None:
+    def __init__(self, runtime: Runtime, max_body: int) -> None:
         self._runtime = runtime
         self._max_body = max_body
-        self._allowed_hosts = allowed_hosts
-        self._allowed_origins = allowed_origins
         self._endpoint: McpEndpoint | None = None
         self._stdio: ToolChanges | None = None
 
@@ -97,10 +87,5 @@ class McpMount:
                 importlib.import_module, "kaizen_nexus.channels.mcp.http"
             )
             if self._endpoint is None:
-                self._endpoint = module.McpEndpoint(
-                    self._runtime,
-                    max_body=self._max_body,
-                    allowed_hosts=self._allowed_hosts,
-                    allowed_origins=self._allowed_origins,
-                )
+                self._endpoint = module.McpEndpoint(self._runtime, max_body=self._max_body)
         return self._endpoint

@@ -107,10 +107,8 @@ class Server(Protocol):
     async def serve(self, streams: Streams) -> None:
         """Serve one client until its incoming stream ends; one at a time."""
 
-    def http_transport(
-        self, *, max_body: int, allowed_hosts: Sequence[str], allowed_origins: Sequence[str]
-    ) -> HttpTransport:
-        """Return a transport to run once; hosts and origins may end in ``:*`` for any port."""
+    def http_transport(self, *, max_body: int) -> HttpTransport:
+        """Return a transport to run once, which serves whoever reaches it."""
 
 
 class Client(Protocol):

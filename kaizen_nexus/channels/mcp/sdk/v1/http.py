@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pydantic_core
 from anyio.abc import TaskGroup
-from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from mcp.shared.message import SessionMessage
 from mcp.shared.version import SUPPORTED_PROTOCOL_VERSIONS
 from mcp.types import (
@@ -53,8 +52,6 @@ class HttpTransport:
         Answers the messages of a stream until it ends.
     max_body
         How many bytes a request body may have.
-    allowed_hosts, allowed_origins
-        Values of the ``Host`` and ``Origin`` headers that are served.
     """
 
     def __init__(
@@ -62,16 +59,9 @@ class HttpTransport:
         converse: Callable[[Streams], Coroutine[Any, Any, None]],
         *,
         max_body: int,
-        allowed_hosts: Sequence[str],
-        allowed_origins: Sequence[str],
     ) -> None:
         self._converse = converse
         self._max_body = max_body
-        self._security = TransportSecurityMiddleware(
-            TransportSecuritySettings(
-                allowed_hosts=list(allowed_hosts), allowed_origins=list(allowed_origins)
-            )
-        )
         self._tasks: TaskGroup | None = None
 
     @contextlib.asynccontextmanager
@@ -114,8 +104,6 @@ class HttpTransport:
             body = await read_body(request, self._max_body)
         except BodyTooLargeError:
             raise _RefusedError(Response("Request body too large", status_code=413)) from None
-        if (refusal := await self._security.validate_request(request, is_post=True)) is not None:
-            raise _RefusedError(refusal)
         _check_media_types(request)
         return body
 

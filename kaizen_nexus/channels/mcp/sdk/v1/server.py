@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 import anyio
@@ -89,16 +88,9 @@ class Server:
         finally:
             self._subscriptions.handshaken = None
 
-    def http_transport(
-        self, *, max_body: int, allowed_hosts: Sequence[str], allowed_origins: Sequence[str]
-    ) -> HttpTransport:
+    def http_transport(self, *, max_body: int) -> HttpTransport:
         """Return a transport to run once."""
-        return HttpTransport(
-            self._converse_once,
-            max_body=max_body,
-            allowed_hosts=allowed_hosts,
-            allowed_origins=allowed_origins,
-        )
+        return HttpTransport(self._converse_once, max_body=max_body)
 
     async def _converse_once(self, streams: Streams) -> None:
         await _Conversation(self._identity, self._methods, streams).run()

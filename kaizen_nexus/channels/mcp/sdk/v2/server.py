@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from mcp.server.caching import CacheHint
@@ -89,9 +89,7 @@ class Server:
         finally:
             self._subscriptions.handshaken = None
 
-    def http_transport(
-        self, *, max_body: int, allowed_hosts: Sequence[str], allowed_origins: Sequence[str]
-    ) -> StreamableHTTPSessionManager:
+    def http_transport(self, *, max_body: int) -> StreamableHTTPSessionManager:
         """Return a transport to run once."""
         # Handshake clients are told listChanged: false here, the SDK's default: without a
         # transport session nothing can be pushed to them.
@@ -99,9 +97,7 @@ class Server:
             self._server,
             json_response=True,
             stateless=True,
-            security_settings=TransportSecuritySettings(
-                allowed_hosts=list(allowed_hosts), allowed_origins=list(allowed_origins)
-            ),
+            security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),
             max_request_body_size=max_body,
         )
 

@@ -1,0 +1,56 @@
+"""The app's ASGI stack: what a request passes through, from the outside in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from kaizen_nexus.channels.addressing import AddressCheck
+from kaizen_nexus.channels.api.routes import api_routes, prefixed_routes
+from kaizen_nexus.channels.cli.endpoint import CliEndpoint
+from kaizen_nexus.channels.problems import EXCEPTION_HANDLERS
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from kaizen_nexus.channels.mcp.mount import McpMount
+    from kaizen_nexus.runtime.health import Health
+    from kaizen_nexus.runtime.service import Runtime
+
+__all__ = ["ServingOptions", "asgi_stack"]
+
+
+@dataclass(frozen=True)
+class ServingOptions:
+    """How requests are served, whatever they ask for."""
+
+    max_body: int
+    """How many bytes a request body may have."""
+    allowed_hosts: Sequence[str] = ()
+    allowed_origins: Sequence[str] = ()
+
+
+def asgi_stack(
+    runtime: Runtime,
+    health: Health,
+    mcp: McpMount,
+    options: ServingOptions,
+    lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
+) -> ASGIApp:
+    """Return the app that answers every request: checks first, then the channels' routes."""
+    routes = Starlette(
+        routes=[
+            *api_routes(runtime, health, options.max_body),
+            Route("/cli/run", CliEndpoint(runtime, options.max_body), methods=["POST"]),
+            Route("/mcp", mcp),
+            *prefixed_routes(runtime, options.max_body),
+        ],
+        exception_handlers=EXCEPTION_HANDLERS,
+        lifespan=lifespan,
+    )
+    return AddressCheck(routes, options.allowed_hosts, options.allowed_origins)
