@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pydantic_core
 from anyio.abc import TaskGroup
+from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from mcp.shared.message import SessionMessage
 from mcp.shared.version import SUPPORTED_PROTOCOL_VERSIONS
 from mcp.types import (
@@ -62,6 +63,10 @@ class HttpTransport:
     ) -> None:
         self._converse = converse
         self._max_body = max_body
+        # Who may address the app was checked before; this one checks the content type, too.
+        self._security = TransportSecurityMiddleware(
+            TransportSecuritySettings(enable_dns_rebinding_protection=False)
+        )
         self._tasks: TaskGroup | None = None
 
     @contextlib.asynccontextmanager
@@ -104,6 +109,8 @@ class HttpTransport:
             body = await read_body(request, self._max_body)
         except BodyTooLargeError:
             raise _RefusedError(Response("Request body too large", status_code=413)) from None
+        if (refusal := await self._security.validate_request(request, is_post=True)) is not None:
+            raise _RefusedError(refusal)
         _check_media_types(request)
         return body
 
