@@ -65,6 +65,8 @@ class Nexus(DeploymentTarget):
         A second port to listen on, for MCP clients that expect one; ``/mcp`` answers on both.
     host
         The address to listen on.
+    insecure
+        Whether `host` may be an address that other machines can reach.
     session_manager
         Where sessions live; default is a new `NexusSessionManager`.
     metrics
@@ -95,6 +97,7 @@ class Nexus(DeploymentTarget):
         mcp_port: int | None = None,
         host: str = "127.0.0.1",
         *,
+        insecure: bool = False,
         session_manager: NexusSessionManager | None = None,
         metrics: PerformanceMetrics | None = None,
         max_threads: int = DEFAULT_MAX_THREADS,
@@ -110,6 +113,7 @@ class Nexus(DeploymentTarget):
         self.api_port = _check_port(api_port, "api_port")
         self.mcp_port = None if mcp_port is None else _check_port(mcp_port, "mcp_port")
         self.host = host
+        self.insecure = insecure
         self.shutdown_grace = shutdown_grace
         self.runtime = Runtime(
             session_manager, metrics, Executor(max_threads, max_pending, timeout)
@@ -227,6 +231,16 @@ class Nexus(DeploymentTarget):
             self._mcp.notify_tools_changed()
         return removed
 
+    def allow(self, hosts: Iterable[str] = (), origins: Iterable[str] = ()) -> None:
+        """Accept further values of ``Host`` and ``Origin``, as `allowed_hosts` and the other do.
+
+        Raises
+        ------
+        ValueError
+            A value is no host, or no origin.
+        """
+        self._asgi.allow(several("hosts", hosts), several("origins", origins))
+
     def health_check(self) -> dict[str, Any]:
         """Return the report that ``/health/ready`` answers with."""
         return self._health.check()
@@ -242,6 +256,8 @@ class Nexus(DeploymentTarget):
 
         Raises
         ------
+        ExposedError
+            Other machines could reach `host`, and `insecure` is false.
         PortInUseError
             The port is taken; the message says which.
         RuntimeError
@@ -286,12 +302,12 @@ class Nexus(DeploymentTarget):
     def _listen(self) -> list[Any]:
         from kaizen_nexus.channels.serving import listen
 
-        api = listen(self.host, self.api_port, "api_port")
+        api = listen(self.host, self.api_port, "api_port", exposed=self.insecure)
         self.api_port = api.getsockname()[1]
         if self.mcp_port is None or self.mcp_port == self.api_port:
             return [api]
         try:
-            mcp = listen(self.host, self.mcp_port, "mcp_port")
+            mcp = listen(self.host, self.mcp_port, "mcp_port", exposed=self.insecure)
         except OSError:
             api.close()
             raise

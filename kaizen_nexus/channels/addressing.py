@@ -53,10 +53,22 @@ class AddressCheck:
         self, app: ASGIApp, allowed_hosts: Sequence[str] = (), allowed_origins: Sequence[str] = ()
     ) -> None:
         self._app = app
-        self._any_host = ANY in allowed_hosts
-        self._any_origin = ANY in allowed_origins
-        self._hosts = {*LOCAL_HOSTS, *(_checked_host(host) for host in allowed_hosts)}
-        self._origins = {_checked_origin(origin) for origin in allowed_origins}
+        self._hosts = set(LOCAL_HOSTS)
+        self._origins: set[str] = set()
+        self.allow(allowed_hosts, allowed_origins)
+
+    def allow(self, hosts: Sequence[str] = (), origins: Sequence[str] = ()) -> None:
+        """Accept further hosts and origins.
+
+        Raises
+        ------
+        ValueError
+            A value is no host, or no origin.
+        """
+        self._hosts.update([_checked_host(host) for host in hosts])
+        self._origins.update([_checked_origin(origin) for origin in origins])
+        self._any_host = ANY in self._hosts
+        self._any_origin = ANY in self._origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import os
 import socket
 import threading
@@ -15,7 +16,7 @@ import uvicorn
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-__all__ = ["HttpServer", "PortInUseError", "listen"]
+__all__ = ["ExposedError", "HttpServer", "PortInUseError", "listen"]
 
 BACKLOG = 2048
 STARTUP_TIMEOUT = 30.0
@@ -27,7 +28,11 @@ class PortInUseError(OSError):
     """The address to listen on is taken."""
 
 
-def listen(host: str, port: int, option: str) -> socket.socket:
+class ExposedError(RuntimeError):
+    """The address to listen on can be reached by others, and nobody said that they may."""
+
+
+def listen(host: str, port: int, option: str, *, exposed: bool = False) -> socket.socket:
     """Return a socket that listens on `host` and `port`.
 
     Parameters
@@ -38,9 +43,13 @@ def listen(host: str, port: int, option: str) -> socket.socket:
         0 for any free port.
     option
         The name of the setting that the port comes from, for the error message.
+    exposed
+        Whether other machines may reach it.
 
     Raises
     ------
+    ExposedError
+        Other machines could reach it, and `exposed` is false.
     PortInUseError
         Another socket listens there.
     OSError
@@ -54,7 +63,13 @@ def listen(host: str, port: int, option: str) -> socket.socket:
         if os.name == "posix":
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        # What was bound is looked at, not `host`: a name can mean another address each time.
+        if not exposed:
+            _check_local(host, listening.getsockname()[0])
         listening.listen(BACKLOG)
+    except ExposedError:
+        listening.close()
+        raise
     except OSError as error:
         listening.close()
         if error.errno != errno.EADDRINUSE:
@@ -67,6 +82,17 @@ def listen(host: str, port: int, option: str) -> socket.socket:
             f"another with {option}=... (0 takes any free port)",
         ) from error
     return listening
+
+
+def _check_local(host: str, bound: str) -> None:
+    address = ipaddress.ip_address(bound)
+    mapped = getattr(address, "ipv4_mapped", None)
+    if not (mapped or address).is_loopback:
+        raise ExposedError(
+            f"other machines could reach this app at {host!r}, and it asks nobody who they are: "
+            "listen on 127.0.0.1, behind a proxy that asks, or accept everybody with "
+            "insecure=True ('nexus serve --insecure')"
+        )
 
 
 class _Server(uvicorn.Server):

@@ -16,8 +16,6 @@ from kaizen_nexus.channels.cli.endpoint import CliEndpoint
 from kaizen_nexus.channels.problems import EXCEPTION_HANDLERS
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
     from kaizen_nexus.channels.mcp.mount import McpMount
     from kaizen_nexus.runtime.health import Health
     from kaizen_nexus.runtime.service import Runtime
@@ -41,7 +39,7 @@ def asgi_stack(
     mcp: McpMount,
     options: ServingOptions,
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
-) -> ASGIApp:
+) -> AddressCheck:
     """Return the app that answers every request: checks first, then the channels' routes."""
     routes = Starlette(
         routes=[

@@ -8,6 +8,7 @@ import platform
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -57,19 +58,36 @@ def nexus(ctx: click.Context) -> None:
 @click.option("--port", type=PORT, help="Default is the app's own port; 0 takes any free one.")
 @click.option("--mcp-port", type=PORT, help="A second port, for MCP clients that expect one.")
 @click.option(
+    "--insecure",
+    is_flag=True,
+    help="Let other machines reach an app that asks nobody who they are.",
+)
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="HOST",
+    help="A name by which clients may address the app; may be repeated.",
+)
+@click.option(
+    "--allow-origin",
+    "allow_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Whose web pages may use the app; may be repeated.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(LOG_LEVELS),
     default="warning",
     show_default=True,
     help="What to log.",
 )
-def serve(
-    target: str, host: str | None, port: int | None, mcp_port: int | None, log_level: str
-) -> None:
+def serve(target: str, **settings: Any) -> None:
     """Serve an app over HTTP, the command line and MCP until Ctrl-C or SIGTERM."""
     from kaizen_nexus.console.serving import serve as serve_app
 
-    sys.exit(serve_app(target, host=host, port=port, mcp_port=mcp_port, log_level=log_level))
+    sys.exit(serve_app(target, **settings))
 
 
 @nexus.command("mcp", short_help="Serve an app to an MCP client over stdio.", epilog=TARGET_HELP)

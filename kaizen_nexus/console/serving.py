@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -25,7 +26,15 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where to re
 
 
 def serve(
-    target: str, *, host: str | None, port: int | None, mcp_port: int | None, log_level: str
+    target: str,
+    *,
+    host: str | None,
+    port: int | None,
+    mcp_port: int | None,
+    insecure: bool,
+    allow_hosts: Sequence[str],
+    allow_origins: Sequence[str],
+    log_level: str,
 ) -> int:
     """Serve the app that `target` names until SIGINT or SIGTERM; return the exit code.
 
@@ -35,6 +44,8 @@ def serve(
         As `load_app` takes it.
     host, port, mcp_port
         What to use instead of the app's own settings.
+    insecure, allow_hosts, allow_origins
+        What to allow besides what the app's own settings do.
     log_level
         From which level on log messages go to standard error.
 
@@ -53,6 +64,11 @@ def serve(
         app.api_port = port
     if mcp_port is not None:
         app.mcp_port = mcp_port
+    app.insecure = app.insecure or insecure
+    try:
+        app.allow(allow_hosts, allow_origins)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     try:
         app.start(blocking=False)
         click.echo(_announcement(app), err=True)

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -91,8 +92,8 @@ class TestServe:
         assert (running.returncode, process.returncode) == (0, 0)
 
     def test_host_and_ports_are_the_command_lines(self, service: Any) -> None:
-        arguments = ["service", "--host", EVERYWHERE, "--port", "0", "--mcp-port", "0"]
-        with serving(service, *arguments) as (_, url, announced):
+        where = ["--host", EVERYWHERE, "--insecure", "--port", "0", "--mcp-port", "0"]
+        with serving(service, "service", *where) as (_, url, announced):
             port = url.rpartition(":")[2]
             second = re.search(r", and for MCP on port (\d+)\n", announced)
             assert second
@@ -100,6 +101,20 @@ class TestServe:
             for reachable in (port, second[1]):
                 done = service("list", "--url", f"http://127.0.0.1:{reachable}")
                 assert done.stdout.startswith("greet ")
+
+    def test_an_address_that_others_can_reach_is_refused(self, service: Any) -> None:
+        done = service("serve", "service", "--host", EVERYWHERE, "--port", "0")
+        assert done.returncode == 1
+        assert done.stderr.startswith("Error: other machines could reach this app at '0.0.0.0'")
+        assert "--insecure" in done.stderr
+
+    def test_hosts_and_origins_are_allowed(self, service: Any) -> None:
+        allowed = ["--allow-host", "a.example.com", "--allow-origin", "https://b.example.com"]
+        headers = {"Host": "a.example.com", "Origin": "https://b.example.com"}
+        with serving(service, "service", "--port", "0", *allowed) as (_, url, _):
+            request = urllib.request.Request(f"{url}/health/live", headers=headers)  # noqa: S310
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                assert answer.status == 200
 
     def test_a_port_in_use_is_said(self, service: Any) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -125,6 +140,8 @@ class TestServe:
             (["service:greet"], "is of type function, not Nexus"),
             ([], "Missing argument 'TARGET'"),
             (["service", "--port", "65536"], "65536 is not in the range"),
+            (["service", "--allow-host", "https://a.example.com"], "is no host"),
+            (["service", "--allow-origin", "a.example.com"], "is no origin"),
         ],
     )
     def test_bad_usage(self, service: Any, arguments: list[str], complaint: str) -> None:
