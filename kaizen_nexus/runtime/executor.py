@@ -14,6 +14,7 @@ from kaizen_nexus.runtime.errors import (
     DeadlineExceededError,
     OverloadedError,
 )
+from kaizen_nexus.runtime.runs import Run, Watches, wake
 from kaizen_nexus.runtime.threads import ThreadPool
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ DEFAULT_MAX_THREADS = 40
 DEFAULT_MAX_PENDING = 1_000
 DEFAULT_TIMEOUT = 300.0
 WATCH_AFTER = 0.05
-"""Seconds that a run may take before its caller is watched: most are over by then."""
+"""Seconds until a run gets a timer and a watch on its caller; most are over by then."""
 
 
 class Executor:
@@ -65,8 +66,9 @@ class Executor:
         self.timed_out = 0
         self.given_up = 0
         self._threads = ThreadPool(max_threads)
+        self._watches = Watches(WATCH_AFTER)
         # The loop refers to its tasks weakly, and one that is given up has nobody else.
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def abandoned_threads(self) -> int:
@@ -101,18 +103,22 @@ class Executor:
         if self.pending >= self.max_pending:
             self.refused += 1
             raise OverloadedError(f"{self.max_pending} invocations are in progress")
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        run: Run[T] = Run(loop.create_future())
         self.pending += 1
-        task = asyncio.ensure_future(work())
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task = loop.create_task(run.drive(work))
         try:
-            await self._wait(task, caller_gone)
+            if self.timeout is None or self.timeout >= 2 * WATCH_AFTER:
+                await self._watches.first(run.waiter)
+            if not run.ended:
+                await self._watch(run, began, caller_gone)
         finally:
-            if not task.done():
-                task.cancel()
-        if task.cancelled():
-            raise AgentExitError("the agent has cancelled itself")
-        return task.result()
+            if run.ended:
+                self.pending -= 1
+            else:
+                self._give_up(task)
+        return run.outcome()
 
     async def call(
         self,
@@ -138,38 +144,43 @@ class Executor:
             # A task that ends so would end the event loop with it.
             raise AgentExitError(repr(error)) from error
 
-    async def _wait(
-        self, task: asyncio.Task[Any], caller_gone: Callable[[], Awaitable[object]] | None
+    async def _watch(
+        self, run: Run[T], began: float, caller_gone: Callable[[], Awaitable[object]] | None
     ) -> None:
-        """Return once the task is done, and raise if it has to be given up."""
-        first, rest = self.timeout, None
-        if caller_gone is not None and (first is None or first > WATCH_AFTER):
-            first, rest = WATCH_AFTER, None if first is None else first - WATCH_AFTER
-        await asyncio.wait((task,), timeout=first)
-        if task.done():
-            return
+        """Return once the run has ended, and raise if it has to be given up."""
+        loop = asyncio.get_running_loop()
+        run.waiter = waiter = loop.create_future()
+        timer = watcher = None
+        if self.timeout is not None:
+            timer = loop.call_at(began + self.timeout, wake, waiter)
         if caller_gone is not None:
             watcher = asyncio.ensure_future(_awaited(caller_gone))
-            try:
-                await asyncio.wait(
-                    (task, watcher), timeout=rest, return_when=asyncio.FIRST_COMPLETED
-                )
-                gone = watcher.done()
-            finally:
+            watcher.add_done_callback(lambda _: wake(waiter))
+        try:
+            await waiter
+        finally:
+            gone = watcher is not None and watcher.done()
+            if timer is not None:
+                timer.cancel()
+            if watcher is not None:
                 watcher.cancel()
-            if task.done():
-                return
-            if gone:
-                self.given_up += 1
-                raise AbandonedError
+        if run.ended:
+            return
+        if gone:
+            self.given_up += 1
+            raise AbandonedError
         self.timed_out += 1
         raise DeadlineExceededError(self.timeout or 0.0)
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _give_up(self, task: asyncio.Task[None]) -> None:
+        """Cancel a run that nobody waits for; it is pending until it ends all the same."""
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        task.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
         self.pending -= 1
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # one that was given up has nobody to tell
 
 
 async def _awaited(call: Callable[[], Awaitable[object]]) -> None:
