@@ -83,6 +83,7 @@ def kaizen_plan(agent: Any, entry: Callable[..., Any]) -> WorkflowPlan:
     # Schemas need msgspec, an optional dependency that reading a signature does not need.
     from kaizen_nexus.agents.outputs import FieldOutputs
     from kaizen_nexus.agents.schema import InputModel, OutputModel
+    from kaizen_nexus.agents.streams import StreamOutputs
     from kaizen_nexus.agents.workflow import WorkflowPlan
 
     declared = declared_entry(entry)
@@ -91,8 +92,10 @@ def kaizen_plan(agent: Any, entry: Callable[..., Any]) -> WorkflowPlan:
     fields = _inputs(input_fields(signature), call)
     names = {field.name for field in fields}
     inputs = InputModel(fields, accepts_extra=False, label=label)
-    outputs: FieldOutputs | OutputModel
-    if _says_something(call.output):
+    outputs: FieldOutputs | OutputModel | StreamOutputs
+    if call.is_streaming:
+        outputs = StreamOutputs(call.output, label=call.qualified_name)
+    elif _says_something(call.output):
         outputs = OutputModel(call.output, label=call.qualified_name)
     else:
         instead = _INSTEAD if validates_itself(agent, declared) else None

@@ -10,13 +10,26 @@ import functools
 import inspect
 import typing
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+    Mapping,
+    MutableMapping,
+)
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Annotated, Any, Union
 
-__all__ = ["CallSignature", "Field", "read_fields", "read_signature"]
+__all__ = ["ITERATORS", "CallSignature", "Field", "read_fields", "read_signature"]
 
+_ASYNC_ITERATORS = frozenset({AsyncGenerator, AsyncIterator})
+ITERATORS = frozenset({Generator, Iterator, *_ASYNC_ITERATORS})
+"""What a callable returns that makes its result piece by piece."""
 _INJECTED_MAPPINGS = (dict, Mapping, MutableMapping)
 
 
@@ -46,7 +59,9 @@ class CallSignature:
     wants_session: bool
     output: Any
     is_async: bool
-    is_generator: bool
+    """Whether it is to be called, and what it yields to be awaited, on an event loop."""
+    is_streaming: bool
+    """Whether it is a generator, or returns one."""
     description: str
 
 
@@ -104,15 +119,21 @@ def _read(function: Callable[..., Any]) -> CallSignature:
                 wants_session = True
             else:
                 fields.append(Field(parameter.name, annotation, parameter.default))
+    output = _output(hints.get("return", Any))
+    is_async_generator = inspect.isasyncgenfunction(source)
+    is_generator = is_async_generator or inspect.isgeneratorfunction(source)
+    returned = typing.get_origin(output) or output
     return CallSignature(
         qualified_name=f"{getattr(source, '__module__', '')}.{label}",
         fields=tuple(fields),
         accepts_extra=accepts_extra,
         wants_context=wants_context,
         wants_session=wants_session,
-        output=_output(hints.get("return", Any)),
-        is_async=inspect.iscoroutinefunction(source),
-        is_generator=inspect.isgeneratorfunction(source) or inspect.isasyncgenfunction(source),
+        output=output,
+        is_async=is_async_generator
+        or inspect.iscoroutinefunction(source)
+        or (not is_generator and _is_one_of(returned, _ASYNC_ITERATORS)),
+        is_streaming=is_generator or _is_one_of(returned, ITERATORS),
         description=inspect.cleandoc(getattr(source, "__doc__", None) or ""),
     )
 
@@ -170,6 +191,10 @@ def _output(annotation: Any) -> Any:
     if typing.get_origin(annotation) in (Awaitable, Coroutine):
         return typing.get_args(annotation)[-1]
     return annotation
+
+
+def _is_one_of(annotation: Any, types: frozenset[Any]) -> bool:
+    return isinstance(annotation, type) and annotation in types
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:

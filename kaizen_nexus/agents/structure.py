@@ -42,6 +42,7 @@ def signature_digest(signature: CallSignature) -> str:
             signature.wants_session,
             describe_type(signature.output),
             signature.is_async,
+            signature.is_streaming,
             signature.description,
         )
     )

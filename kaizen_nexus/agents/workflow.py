@@ -15,6 +15,7 @@ from kaizen_nexus.agents.outputs import FieldOutputs
 from kaizen_nexus.agents.records import RecordModel, is_record
 from kaizen_nexus.agents.schema import InputModel, OutputModel
 from kaizen_nexus.agents.signature import read_fields
+from kaizen_nexus.agents.streams import StreamOutputs
 
 if TYPE_CHECKING:
     from kaizen_nexus.agents.signature import CallSignature
@@ -28,12 +29,17 @@ class WorkflowPlan:
 
     description: str
     inputs: InputModel | RecordModel
-    outputs: OutputModel | FieldOutputs
+    outputs: OutputModel | FieldOutputs | StreamOutputs
     is_async: bool
     wants_context: bool
     wants_session: bool
     wants_session_id: bool = False
     """Whether the agent keeps conversations itself, by the session's id."""
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether the agent is a generator, which makes its result piece by piece."""
+        return isinstance(self.outputs, StreamOutputs)
 
     @classmethod
     def build(
@@ -56,13 +62,9 @@ class WorkflowPlan:
         Raises
         ------
         TypeError
-            An annotation has no JSON Schema, or the callable is a generator.
+            An annotation has no JSON Schema, or a generator's says that it is none.
         """
         label = signature.qualified_name
-        if signature.is_generator:
-            raise TypeError(
-                f"{label} is a generator: return the whole result instead of yielding parts of it"
-            )
         inputs: InputModel | RecordModel
         if declared is None:
             inputs = InputModel(
@@ -72,10 +74,11 @@ class WorkflowPlan:
             inputs = RecordModel(declared, label=label)
         else:
             inputs = InputModel(read_fields(declared), accepts_extra=False, label=label)
+        model = StreamOutputs if signature.is_streaming else OutputModel
         return cls(
             description=description or signature.description,
             inputs=inputs,
-            outputs=OutputModel(signature.output, label=label),
+            outputs=model(signature.output, label=label),
             is_async=signature.is_async,
             wants_context=signature.wants_context,
             wants_session=signature.wants_session,
@@ -109,13 +112,18 @@ class Workflow:
 
     @property
     def output_schema(self) -> dict[str, Any]:
-        """JSON Schema (2020-12) of the result; empty (anything) if the agent declares none."""
+        """JSON Schema (2020-12) of the whole result; empty (anything) if none is declared."""
         return self.plan.outputs.schema
 
     @property
     def is_async(self) -> bool:
-        """Whether `invoke` returns an awaitable."""
+        """Whether `invoke` returns an awaitable, or an asynchronous iterator if it streams."""
         return self.plan.is_async
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether `invoke` returns an iterator over the chunks of the result."""
+        return self.plan.is_streaming
 
     def renamed(self, name: str) -> Workflow:
         """Return the same workflow under another name."""
@@ -157,7 +165,8 @@ class Workflow:
         Returns
         -------
         object
-            The agent's result, or an awaitable of it if `is_async`.
+            The agent's result, or an awaitable of it if `is_async`; an iterator over the chunks of
+            it if `is_streaming`.
         """
         arguments = dict(inputs)
         if self.plan.wants_context:
@@ -169,7 +178,7 @@ class Workflow:
         return self.target(**arguments)
 
     def encode(self, value: Any) -> bytes:
-        """Return a result as JSON text.
+        """Return a result as JSON text; of a workflow that streams, an iterable of all chunks.
 
         Raises
         ------
@@ -179,5 +188,5 @@ class Workflow:
         return self.plan.outputs.encode(value)
 
     def __call__(self, **inputs: Any) -> Any:
-        """Validate `inputs` and call the agent, outside any app; awaitable if `is_async`."""
+        """Validate `inputs` and call the agent, outside any app; returns what `invoke` does."""
         return self.invoke(self.validate(inputs))

@@ -20,6 +20,7 @@ from kaizen_nexus.runtime.errors import (
     AgentFailedError,
     DeadlineExceededError,
     OverloadedError,
+    ResultTooLargeError,
     SessionNotFoundError,
     WorkflowNotFoundError,
 )
@@ -38,6 +39,7 @@ _PROBLEMS: dict[type[Exception], tuple[str, int]] = {
     StrictJsonError: ("malformed-json", HTTPStatus.BAD_REQUEST),
     BodyTooLargeError: ("body-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     AgentFailedError: ("agent-failed", HTTPStatus.INTERNAL_SERVER_ERROR),
+    ResultTooLargeError: ("result-too-large", HTTPStatus.INTERNAL_SERVER_ERROR),
     OverloadedError: ("overloaded", HTTPStatus.SERVICE_UNAVAILABLE),
     DeadlineExceededError: ("deadline-exceeded", HTTPStatus.GATEWAY_TIMEOUT),
     AbandonedError: ("abandoned", CLIENT_CLOSED_REQUEST),

@@ -121,6 +121,7 @@ def call_parts(call: CallSignature) -> dict[str, Any]:
         "output": type_parts(call.output),
         "accepts_extra": call.accepts_extra,
         "is_async": call.is_async,
+        "is_streaming": call.is_streaming,
         "wants_context": call.wants_context,
         "wants_session": call.wants_session,
     }

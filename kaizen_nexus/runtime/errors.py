@@ -10,6 +10,7 @@ __all__ = [
     "AgentFailedError",
     "DeadlineExceededError",
     "OverloadedError",
+    "ResultTooLargeError",
     "SessionNotFoundError",
     "WorkflowNotFoundError",
 ]
@@ -39,6 +40,15 @@ class AgentFailedError(NexusError):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"the agent behind {name!r} failed; its server's log says why")
+
+
+class ResultTooLargeError(NexusError):
+    """The agent did not stop yielding parts of its result."""
+
+    def __init__(self, chunks: int, size: int) -> None:
+        super().__init__(
+            f"the agent yielded more than {chunks} chunks or {size} bytes, which is the limit"
+        )
 
 
 class OverloadedError(NexusError):

@@ -15,6 +15,7 @@ from kaizen_nexus.runtime.errors import (
     OverloadedError,
 )
 from kaizen_nexus.runtime.runs import Run, Watches, wake
+from kaizen_nexus.runtime.streaming import AsyncSteps, Steps, ThreadSteps
 from kaizen_nexus.runtime.threads import ThreadPool
 
 if TYPE_CHECKING:
@@ -67,13 +68,14 @@ class Executor:
         self.given_up = 0
         self._threads = ThreadPool(max_threads)
         self._watches = Watches(WATCH_AFTER)
+        self._closing_threads = ThreadPool(max_threads)
         # The loop refers to its tasks weakly, and one that is given up has nobody else.
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def abandoned_threads(self) -> int:
         """How many synchronous agents run on although they were given up."""
-        return self._threads.abandoned
+        return self._threads.abandoned + self._closing_threads.abandoned
 
     async def run(
         self,
@@ -143,6 +145,12 @@ class Executor:
         except (SystemExit, KeyboardInterrupt) as error:
             # A task that ends so would end the event loop with it.
             raise AgentExitError(repr(error)) from error
+
+    def steps(self, iterator: Any) -> Steps:
+        """Return how to iterate over what `call` returned of a streaming agent."""
+        if hasattr(iterator, "__anext__"):
+            return AsyncSteps(iterator)
+        return ThreadSteps(iterator, self._threads, self._closing_threads)
 
     async def _watch(
         self, run: Run[T], began: float, caller_gone: Callable[[], Awaitable[object]] | None

@@ -27,6 +27,11 @@ class Invocation:
     """Who asks; the owner of a session that is created for this invocation."""
     caller_gone: Callable[[], Awaitable[object]] | None = None
     """Returns when nobody waits for the answer any more, where the channel can tell."""
+    attached: Callable[[str], None] | None = None
+    """Told the session's id, if there is a session, before the agent is called."""
+    emit: Callable[[bytes], Awaitable[None]] | None = None
+    """Takes each chunk that a streaming agent yields, as JSON text; while it does not return, the
+    agent waits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,21 @@ from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
+from kaizen_nexus.agents.streams import StreamOutputs
 from kaizen_nexus.monitoring import PerformanceMetrics
 from kaizen_nexus.runtime.errors import (
+    AbandonedError,
     AgentExitError,
     AgentFailedError,
     DeadlineExceededError,
     OverloadedError,
+    ResultTooLargeError,
     SessionNotFoundError,
 )
 from kaizen_nexus.runtime.executor import Executor
 from kaizen_nexus.runtime.invocation import NEW_SESSION, Invocation, Result
 from kaizen_nexus.runtime.registry import Deployment, Registry
+from kaizen_nexus.runtime.streaming import collect
 from kaizen_nexus.runtime.turns import Turns
 from kaizen_nexus.sessions import NexusSessionManager
 
@@ -72,8 +76,8 @@ class Runtime:
             The invocation was refused, and the agent was not called.
         DeadlineExceededError, AbandonedError
             The agent was called, and given up.
-        AgentFailedError
-            The agent raised, or returned something that has no JSON form.
+        AgentFailedError, ResultTooLargeError
+            The agent raised, or returned something that has no JSON form, or too much.
         """
         deployment = self.registry.find(invocation.name, invocation.channel)
         started = perf_counter_ns()
@@ -104,11 +108,11 @@ class Runtime:
         """Return the encoded result, and the session's id; a session is used by one at a time."""
         if invocation.session_id is None or invocation.session_id == NEW_SESSION:
             session = self._attach(deployment, invocation)
-            body = await self._run(deployment, inputs, session)
+            body = await self._run(deployment, invocation, inputs, session)
         else:
             async with self._turns.take(invocation.session_id):
                 session = self._attach(deployment, invocation)
-                body = await self._run(deployment, inputs, session)
+                body = await self._run(deployment, invocation, inputs, session)
         return body, None if session is None else session.session_id
 
     def _attach(self, deployment: Deployment, invocation: Invocation) -> CrossChannelSession | None:
@@ -125,11 +129,14 @@ class Runtime:
                 raise SessionNotFoundError
         session.refresh(invocation.channel)
         self.metrics.record_session_sync((perf_counter_ns() - started) / 1e9)
+        if invocation.attached is not None:
+            invocation.attached(session.session_id)
         return session
 
     async def _run(
         self,
         deployment: Deployment,
+        invocation: Invocation,
         inputs: Mapping[str, Any],
         session: CrossChannelSession | None,
     ) -> bytes:
@@ -138,8 +145,12 @@ class Runtime:
         if workflow.plan.wants_context and session is not None:
             context = self.sessions.get_session_state(session.session_id)
         try:
-            return workflow.encode(await self.executor.call(workflow, inputs, context, session))
-        except OverloadedError:
+            outcome = await self.executor.call(workflow, inputs, context, session)
+            outputs = workflow.plan.outputs
+            if isinstance(outputs, StreamOutputs):
+                return await collect(outputs, self.executor.steps(outcome), invocation.emit)
+            return workflow.encode(outcome)
+        except (AbandonedError, OverloadedError, ResultTooLargeError):
             raise
         except Exception as error:
             logger.exception("the agent behind %r failed", workflow.name)

@@ -24,6 +24,7 @@ from kaizen_nexus.runtime.errors import (
     AgentFailedError,
     DeadlineExceededError,
     OverloadedError,
+    ResultTooLargeError,
     SessionNotFoundError,
     WorkflowNotFoundError,
 )
@@ -54,6 +55,7 @@ _ERROR = re.compile("^Error:", re.MULTILINE)
 
 _EXIT_CODES: dict[type[NexusError], int] = {
     AgentFailedError: EXIT_AGENT_FAILED,
+    ResultTooLargeError: EXIT_AGENT_FAILED,
     InvalidInputsError: EXIT_USAGE,
     SessionNotFoundError: EXIT_NOT_FOUND,
     WorkflowNotFoundError: EXIT_NOT_FOUND,

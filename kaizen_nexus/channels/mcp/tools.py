@@ -18,7 +18,12 @@ import msgspec
 from kaizen_nexus._errors import NexusError, SessionTableFullError
 from kaizen_nexus.agents.errors import InputError, InvalidInputsError
 from kaizen_nexus.channels.strict_json import StrictJsonError, check
-from kaizen_nexus.runtime.errors import AgentFailedError, OverloadedError, SessionNotFoundError
+from kaizen_nexus.runtime.errors import (
+    AgentFailedError,
+    OverloadedError,
+    ResultTooLargeError,
+    SessionNotFoundError,
+)
 from kaizen_nexus.runtime.invocation import NEW_SESSION
 
 if TYPE_CHECKING:
@@ -48,6 +53,7 @@ _REMEDIES: dict[type[NexusError], str] = {
     ),
     SessionTableFullError: "Call again without {argument}, or later.",
     OverloadedError: f"Call again after {OverloadedError.retry_after} second(s).",
+    ResultTooLargeError: "Call again with arguments that ask for less.",
     AgentFailedError: "The arguments were accepted, so the same call may succeed later.",
 }
 

@@ -33,6 +33,7 @@ _NAMED = re.compile(
 )
 _EXIT_CODES = {
     "agent-failed": EXIT_AGENT_FAILED,
+    "result-too-large": EXIT_AGENT_FAILED,
     "invalid-inputs": EXIT_USAGE,
     "workflow-not-found": EXIT_NOT_FOUND,
     "session-not-found": EXIT_NOT_FOUND,

@@ -7,6 +7,7 @@ from kaizen_nexus.runtime.errors import AgentFailedError, SessionNotFoundError
 __all__ = ["problem_in"]
 
 _LIMITS = {
+    "the agent yielded more than ": "result-too-large",
     "invocations are in progress, which is the limit": "overloaded",
     "the session table holds ": "session-limit",
 }

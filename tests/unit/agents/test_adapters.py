@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import MagicMock
@@ -183,14 +183,6 @@ def test_a_mock_is_an_agent() -> None:
     agent.run.assert_called_once_with(query="q")
 
 
-def generator(query: str) -> Iterator[str]:
-    yield query
-
-
-async def async_generator(query: str) -> AsyncIterator[str]:
-    yield query
-
-
 def positional(query: str, /) -> str:
     return query
 
@@ -210,8 +202,6 @@ def opaque(value: Opaque) -> str:
         (42, TypeError, "none of run\\(\\), process\\(\\), to_workflow\\(\\) and __call__\\(\\)"),
         (Processing, TypeError, "pass an instance, Processing"),
         (Neither(), TypeError, "overrides neither run\\(\\) nor process\\(\\)"),
-        (generator, TypeError, "generator"),
-        (async_generator, TypeError, "generator"),
         (positional, TypeError, "positional-only"),
         (opaque, TypeError, "have no JSON Schema"),
         (Builder(42), TypeError, "neither callable nor has execute"),
