@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kaizen_nexus.channels.body import read_json_object, until_disconnected
+from kaizen_nexus.channels.callers import caller_of
 from kaizen_nexus.deployment.target import API_PREFIX
 from kaizen_nexus.runtime.errors import WorkflowNotFoundError
 from kaizen_nexus.runtime.invocation import Invocation
@@ -75,6 +76,7 @@ class WorkflowEndpoints:
                 channel=CHANNEL,
                 inputs=_inputs_of(body, deployment),
                 session_id=request.headers.get(SESSION_HEADER),
+                caller=caller_of(request.scope),
                 caller_gone=partial(until_disconnected, request.receive),
             )
         )

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kaizen_nexus.channels.body import DEFAULT_MAX_BODY, read_json_object, until_disconnected
+from kaizen_nexus.channels.callers import caller_of
 from kaizen_nexus.channels.cli.command import HelpRequested, WorkflowCommand
 from kaizen_nexus.channels.cli.outcome import (
     CHANNEL,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from kaizen_nexus.agents.workflow import Workflow
+    from kaizen_nexus.runtime.callers import Caller
     from kaizen_nexus.runtime.service import Runtime
 
 __all__ = ["CliEndpoint"]
@@ -82,7 +84,7 @@ class CliEndpoint:
         """Answer one request."""
         call = await self._read(Request(scope, receive))
         if call.complete is None:
-            outcome = await self._run(call, partial(until_disconnected, receive))
+            outcome = await self._run(call, caller_of(scope), partial(until_disconnected, receive))
         else:
             outcome = self._complete(call)
         if call.color:
@@ -108,7 +110,9 @@ class CliEndpoint:
             )
         return call
 
-    async def _run(self, call: _Call, caller_gone: Callable[[], Awaitable[None]]) -> Outcome:
+    async def _run(
+        self, call: _Call, caller: Caller, caller_gone: Callable[[], Awaitable[None]]
+    ) -> Outcome:
         name, *arguments = call.argv
         try:
             command = self._command(name)
@@ -122,6 +126,7 @@ class CliEndpoint:
                     channel=CHANNEL,
                     inputs=line.inputs,
                     session_id=line.session_id,
+                    caller=caller,
                     caller_gone=caller_gone,
                 )
             )

@@ -30,6 +30,7 @@ from kaizen_nexus.runtime.invocation import Invocation
 
 if TYPE_CHECKING:
     from kaizen_nexus.channels.mcp.changes import ToolChanges
+    from kaizen_nexus.runtime.callers import Caller
     from kaizen_nexus.runtime.service import Runtime
 
 __all__ = ["SERVER_NAME", "build_server"]
@@ -86,7 +87,7 @@ class _Methods:
             return None
         return schema
 
-    async def list_tools(self, cursor: str | None) -> Json:
+    async def list_tools(self, cursor: str | None, caller: Caller) -> Json:
         """Answer ``tools/list``."""
         try:
             tools, following = self._catalogue.page(cursor)
@@ -94,7 +95,7 @@ class _Methods:
             raise ProtocolError(INVALID_PARAMS, f"Invalid cursor: {error}") from None
         return {"tools": tools, **({"nextCursor": following} if following else {})}
 
-    async def call_tool(self, name: str, arguments: Json) -> Json:
+    async def call_tool(self, name: str, arguments: Json, caller: Caller) -> Json:
         """Answer ``tools/call``.
 
         What a model can mend, or should know, is a result; what only a programmer can mend is a
@@ -102,7 +103,7 @@ class _Methods:
         """
         try:
             argument = self._catalogue.find(name).session_argument
-            return await self._execute(name, arguments, argument)
+            return await self._execute(name, arguments, argument, caller)
         except WorkflowNotFoundError:
             raise ProtocolError(INVALID_PARAMS, f"Unknown tool: {name[:SHOWN_NAME]}") from None
         except Exception:
@@ -110,7 +111,9 @@ class _Methods:
             logger.exception("calling the tool %r failed", name)
             raise ProtocolError(INTERNAL_ERROR, "The server failed; its log says why") from None
 
-    async def _execute(self, name: str, arguments: Json, session_argument: str) -> Json:
+    async def _execute(
+        self, name: str, arguments: Json, session_argument: str, caller: Caller
+    ) -> Json:
         session_id = arguments.pop(session_argument, None)
         try:
             check_json(arguments)
@@ -119,7 +122,13 @@ class _Methods:
                 raise InvalidInputsError((wrong,))
             return answer(
                 await self._runtime.execute(
-                    Invocation(name=name, channel=CHANNEL, inputs=arguments, session_id=session_id)
+                    Invocation(
+                        name=name,
+                        channel=CHANNEL,
+                        inputs=arguments,
+                        session_id=session_id,
+                        caller=caller,
+                    )
                 )
             )
         except WorkflowNotFoundError:

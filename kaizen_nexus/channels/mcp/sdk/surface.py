@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from anyio import AsyncFile
     from starlette.types import Receive, Scope, Send
 
+    from kaizen_nexus.runtime.callers import Caller
+
 __all__ = [
     "INTERNAL_ERROR",
     "INVALID_PARAMS",
@@ -74,10 +76,10 @@ class ToolMethods(Protocol):
     def input_schema(self, name: str) -> Mapping[str, Any] | None:
         """Return a tool's input schema, or None if there is no such tool."""
 
-    async def list_tools(self, cursor: str | None) -> Json:
+    async def list_tools(self, cursor: str | None, caller: Caller) -> Json:
         """Return the ``ListToolsResult`` that follows `cursor`."""
 
-    async def call_tool(self, name: str, arguments: Json) -> Json:
+    async def call_tool(self, name: str, arguments: Json, caller: Caller) -> Json:
         """Return a tool's ``CallToolResult``."""
 
 
@@ -105,7 +107,7 @@ class Server(Protocol):
     """Tools behind the protocol, on whatever transport."""
 
     async def serve(self, streams: Streams) -> None:
-        """Serve one client until its incoming stream ends; one at a time."""
+        """Serve one client, the local one, until its incoming stream ends; one at a time."""
 
     def http_transport(self, *, max_body: int) -> HttpTransport:
         """Return a transport to run once, which serves whoever reaches it."""

@@ -32,8 +32,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from kaizen_nexus.channels.body import BodyTooLargeError, read_body
+from kaizen_nexus.channels.callers import caller_of
 from kaizen_nexus.channels.mcp.sdk.surface import Streams
 from kaizen_nexus.channels.mcp.sdk.v1.versions import unsupported_version
+from kaizen_nexus.runtime.callers import Caller
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -50,14 +52,14 @@ class HttpTransport:
     Parameters
     ----------
     converse
-        Answers the messages of a stream until it ends.
+        Answers the messages of a caller's stream until it ends.
     max_body
         How many bytes a request body may have.
     """
 
     def __init__(
         self,
-        converse: Callable[[Streams], Coroutine[Any, Any, None]],
+        converse: Callable[[Streams, Caller], Coroutine[Any, Any, None]],
         *,
         max_body: int,
     ) -> None:
@@ -98,7 +100,7 @@ class HttpTransport:
         if request_id is None:
             # A notification concerns a conversation, and each of these is over with its request.
             return Response(status_code=202, media_type=_JSON)
-        reply = await self._exchange(SessionMessage(message))
+        reply = await self._exchange(SessionMessage(message), caller_of(request.scope))
         if reply is None:
             return _error(500, INTERNAL_ERROR, "Session terminated before the request completed")
         return Response(reply.model_dump_json(by_alias=True, exclude_none=True), media_type=_JSON)
@@ -114,7 +116,7 @@ class HttpTransport:
         _check_media_types(request)
         return body
 
-    async def _exchange(self, request: SessionMessage) -> JSONRPCMessage | None:
+    async def _exchange(self, request: SessionMessage, caller: Caller) -> JSONRPCMessage | None:
         """Return the reply; None if there is none because serving ends."""
         if self._tasks is None:
             return None
@@ -122,7 +124,7 @@ class HttpTransport:
         outgoing, replies = anyio.create_memory_object_stream[SessionMessage](1)
         # Closing them ends the conversation, also where this request is cancelled.
         async with requests, replies:
-            self._tasks.start_soon(self._converse, (incoming, outgoing))
+            self._tasks.start_soon(self._converse, (incoming, outgoing), caller)
             with contextlib.suppress(anyio.BrokenResourceError):
                 await requests.send(request)
             async for reply in replies:

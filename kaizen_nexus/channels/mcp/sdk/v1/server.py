@@ -44,6 +44,7 @@ from kaizen_nexus.channels.mcp.sdk.surface import (
 )
 from kaizen_nexus.channels.mcp.sdk.v1.http import HttpTransport
 from kaizen_nexus.channels.mcp.sdk.v1.versions import unsupported_version
+from kaizen_nexus.runtime.callers import LOCAL, Caller
 
 __all__ = ["Server", "Subscriptions"]
 
@@ -82,7 +83,9 @@ class Server:
 
     async def serve(self, streams: Streams) -> None:
         """Serve one client until its stream ends."""
-        conversation = _Conversation(self._identity, self._methods, streams, self._subscriptions)
+        conversation = _Conversation(
+            self._identity, self._methods, streams, LOCAL, self._subscriptions
+        )
         try:
             await conversation.run()
         finally:
@@ -92,8 +95,8 @@ class Server:
         """Return a transport to run once."""
         return HttpTransport(self._converse_once, max_body=max_body)
 
-    async def _converse_once(self, streams: Streams) -> None:
-        await _Conversation(self._identity, self._methods, streams).run()
+    async def _converse_once(self, streams: Streams, caller: Caller) -> None:
+        await _Conversation(self._identity, self._methods, streams, caller).run()
 
 
 class _Conversation:
@@ -105,6 +108,8 @@ class _Conversation:
         What is served.
     streams
         Where requests come from and answers go; they are closed in the end.
+    caller
+        Whose requests they are.
     subscriptions
         Where a client that stays is remembered. None means that this conversation is one request
         of a client that shook hands in another.
@@ -115,11 +120,13 @@ class _Conversation:
         identity: Identity,
         methods: ToolMethods,
         streams: Streams,
+        caller: Caller,
         subscriptions: Subscriptions | None = None,
     ) -> None:
         self._identity = identity
         self._methods = methods
         self._incoming, self._outgoing = streams
+        self._caller = caller
         self._subscriptions = subscriptions
         self._shaken = subscriptions is None
         self._running: dict[str | int, anyio.CancelScope] = {}
@@ -229,11 +236,12 @@ class _Conversation:
         return {}
 
     async def _list_tools(self, params: Json) -> Json:
-        return await self._methods.list_tools(PaginatedRequestParams.model_validate(params).cursor)
+        cursor = PaginatedRequestParams.model_validate(params).cursor
+        return await self._methods.list_tools(cursor, self._caller)
 
     async def _call_tool(self, params: Json) -> Json:
         call = CallToolRequestParams.model_validate(params)
-        return await self._methods.call_tool(call.name, dict(call.arguments or {}))
+        return await self._methods.call_tool(call.name, dict(call.arguments or {}), self._caller)
 
 
 class _RefusedError(Exception):

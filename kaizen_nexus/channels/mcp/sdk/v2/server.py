@@ -17,6 +17,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolRequestParams, NotificationParams, PaginatedRequestParams
 
+from kaizen_nexus.channels.callers import caller_of
 from kaizen_nexus.channels.mcp.sdk.surface import (
     Identity,
     Json,
@@ -24,6 +25,7 @@ from kaizen_nexus.channels.mcp.sdk.surface import (
     Streams,
     ToolMethods,
 )
+from kaizen_nexus.runtime.callers import LOCAL, Caller
 
 __all__ = ["Server", "Subscriptions"]
 
@@ -101,18 +103,25 @@ class Server:
             max_request_body_size=max_body,
         )
 
-    async def _list_tools(self, _: _Context, params: PaginatedRequestParams) -> Json:
+    async def _list_tools(self, context: _Context, params: PaginatedRequestParams) -> Json:
         with _translated():
-            return _COMPLETE | await self._methods.list_tools(params.cursor)
+            return _COMPLETE | await self._methods.list_tools(params.cursor, _caller(context))
 
-    async def _call_tool(self, _: _Context, params: CallToolRequestParams) -> Json:
+    async def _call_tool(self, context: _Context, params: CallToolRequestParams) -> Json:
         with _translated():
-            result = await self._methods.call_tool(params.name, dict(params.arguments or {}))
-            return _COMPLETE | result
+            arguments = dict(params.arguments or {})
+            return _COMPLETE | await self._methods.call_tool(
+                params.name, arguments, _caller(context)
+            )
 
     async def _remember_client(self, context: _Context, _: NotificationParams) -> None:
         if context.request is None:  # not over HTTP, where each request is on its own
             self._subscriptions.handshaken = context.session
+
+
+def _caller(context: _Context) -> Caller:
+    """Return who sent a request; over HTTP that was found out before it came here."""
+    return LOCAL if context.request is None else caller_of(context.request.scope)
 
 
 @contextlib.contextmanager
