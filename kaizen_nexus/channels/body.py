@@ -8,8 +8,17 @@ from starlette.requests import Request
 from starlette.types import Receive
 
 from kaizen_nexus.channels.strict_json import StrictJsonError, loads
+from kaizen_nexus.runtime.errors import AbandonedError
 
-__all__ = ["DEFAULT_MAX_BODY", "BodyTooLargeError", "read_json_object", "until_disconnected"]
+__all__ = [
+    "DEFAULT_MAX_BODY",
+    "BodyTooLargeError",
+    "json_object",
+    "read_body",
+    "read_json_object",
+    "receive_body",
+    "until_disconnected",
+]
 
 DEFAULT_MAX_BODY = 4 * 1024 * 1024
 
@@ -29,30 +38,60 @@ async def read_body(request: Request, limit: int) -> bytes:
     BodyTooLargeError
         The body is declared longer, or turns out to be while it arrives.
     """
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
-        raise BodyTooLargeError(limit)
-    chunks = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise BodyTooLargeError(limit)
-        chunks.append(chunk)
-    return b"".join(chunks)
+    declared = request.headers.get("content-length")
+    encoded = None if declared is None else declared.encode("latin-1")
+    return await receive_body(request.receive, encoded, limit)
 
 
-async def read_json_object(request: Request, limit: int) -> dict[str, Any]:
-    """Return the body's JSON object; an empty body stands for an empty object.
+async def receive_body(receive: Receive, declared: bytes | None, limit: int) -> bytes:
+    """Return the body of a request that nobody has read from yet; see `read_body`.
+
+    Parameters
+    ----------
+    receive
+        Where it comes from.
+    declared
+        The ``Content-Length``, if there is one.
+    limit
+        How many bytes it may have.
 
     Raises
     ------
     BodyTooLargeError
-        The body is longer than `limit` bytes.
+        The body is declared longer, or turns out to be while it arrives.
+    AbandonedError
+        The client has gone before it was complete.
+    """
+    if declared is not None and declared.isdigit() and int(declared) > limit:
+        raise BodyTooLargeError(limit)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise AbandonedError
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise BodyTooLargeError(limit)
+        if not message.get("more_body", False):
+            return b"".join((*chunks, chunk)) if chunks else chunk
+        chunks.append(chunk)
+
+
+async def read_json_object(request: Request, limit: int) -> dict[str, Any]:
+    """Return the JSON object in a request's body; see `read_body` and `json_object`."""
+    return json_object(await read_body(request, limit))
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that a body is; an empty body stands for an empty object.
+
+    Raises
+    ------
     StrictJsonError
         The body is not a JSON object.
     """
-    body = await read_body(request, limit)
     if not body:
         return {}
     value = loads(body)

@@ -25,7 +25,7 @@ from kaizen_nexus.runtime.errors import (
     WorkflowNotFoundError,
 )
 
-__all__ = ["EXCEPTION_HANDLERS", "problem_response"]
+__all__ = ["EXCEPTION_HANDLERS", "problem_of", "problem_response"]
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -90,7 +90,17 @@ def _title(slug: str) -> str:
     return words[0].upper() + words[1:]
 
 
+def problem_of(error: Exception) -> tuple[Response, bool]:
+    """Return the answer to a request that failed so, and whether it is known why it may."""
+    known = not _PROBLEMS.keys().isdisjoint(type(error).__mro__)
+    return (_known(error) if known else _unknown()), known
+
+
 def _from_known(_: Request, error: Exception) -> Response:
+    return _known(error)
+
+
+def _known(error: Exception) -> Response:
     slug, status = next(_PROBLEMS[cls] for cls in type(error).__mro__ if cls in _PROBLEMS)
     members: dict[str, Any] = {}
     headers = {}
@@ -119,6 +129,10 @@ def _from_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _unexpected(_: Request, __: Exception) -> Response:
+    return _unknown()
+
+
+def _unknown() -> Response:
     return problem_response(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         slug="internal-error",

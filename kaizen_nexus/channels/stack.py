@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from kaizen_nexus.channels.addressing import AddressCheck
+from kaizen_nexus.channels.api.execute import DirectRoute, Execution
 from kaizen_nexus.channels.api.routes import api_routes, prefixed_routes
 from kaizen_nexus.channels.cli.endpoint import CliEndpoint
 from kaizen_nexus.channels.problems import EXCEPTION_HANDLERS
@@ -41,14 +42,17 @@ def asgi_stack(
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
 ) -> AddressCheck:
     """Return the app that answers every request: checks first, then the channels' routes."""
+    execution = Execution(runtime, options.max_body)
     routes = Starlette(
         routes=[
-            *api_routes(runtime, health, options.max_body),
+            *api_routes(runtime, health, execution, options.max_body),
             Route("/cli/run", CliEndpoint(runtime, options.max_body), methods=["POST"]),
             Route("/mcp", mcp),
-            *prefixed_routes(runtime, options.max_body),
+            *prefixed_routes(runtime, execution),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
     )
-    return AddressCheck(routes, options.allowed_hosts, options.allowed_origins)
+    # What is to come before every request goes around this.
+    app = DirectRoute(routes, execution)
+    return AddressCheck(app, options.allowed_hosts, options.allowed_origins)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaizen_nexus.channels.api.workflows import CHANNEL, SESSION_HEADER
+from kaizen_nexus.channels.api.execute import CHANNEL, SESSION_HEADER
 from kaizen_nexus.channels.problems import MEDIA_TYPE
 from kaizen_nexus.runtime.registry import Deployment, Registry
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.routing import BaseRoute, Route
 
 from kaizen_nexus.channels.api.cache import CacheEndpoints
+from kaizen_nexus.channels.api.execute import Execution, PrefixedExecution
 from kaizen_nexus.channels.api.service import ServiceEndpoints
 from kaizen_nexus.channels.api.sessions import SessionEndpoints
 from kaizen_nexus.channels.api.workflows import WorkflowEndpoints
@@ -15,14 +16,16 @@ from kaizen_nexus.runtime.service import Runtime
 __all__ = ["api_routes", "prefixed_routes"]
 
 
-def api_routes(runtime: Runtime, health: Health, max_body: int) -> list[BaseRoute]:
+def api_routes(
+    runtime: Runtime, health: Health, execution: Execution, max_body: int
+) -> list[BaseRoute]:
     """Return the routes of the HTTP channel."""
-    workflows = WorkflowEndpoints(runtime, max_body)
+    workflows = WorkflowEndpoints(runtime)
     sessions = SessionEndpoints(runtime, max_body)
     service = ServiceEndpoints(runtime, health)
     cache = CacheEndpoints()
     return [
-        Route(f"{API_PREFIX}/{{name}}/execute", workflows.execute, methods=["POST"]),
+        Route(f"{API_PREFIX}/{{name}}/execute", execution, methods=["POST"]),
         Route(API_PREFIX, workflows.index),
         Route(f"{API_PREFIX}/{{name}}", workflows.show),
         Route("/api/sessions", sessions.create, methods=["POST"]),
@@ -37,13 +40,12 @@ def api_routes(runtime: Runtime, health: Health, max_body: int) -> list[BaseRout
     ]
 
 
-def prefixed_routes(runtime: Runtime, max_body: int) -> list[BaseRoute]:
+def prefixed_routes(runtime: Runtime, execution: Execution) -> list[BaseRoute]:
     """Return the route for workflows deployed under prefixes of their own; it goes last."""
-    workflows = WorkflowEndpoints(runtime, max_body)
     return [
         Route(
             "/{prefix:path}/{name}/execute",
-            workflows.execute_at_prefix,
+            PrefixedExecution(runtime, execution),
             methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         )
     ]

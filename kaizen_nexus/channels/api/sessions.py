@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from kaizen_nexus._common.session_arguments import MAX_TTL_SECONDS
 from kaizen_nexus.agents.errors import InputError, InvalidInputsError
-from kaizen_nexus.channels.api.workflows import CHANNEL, json_response
+from kaizen_nexus.channels.api.execute import CHANNEL
+from kaizen_nexus.channels.api.workflows import json_response
 from kaizen_nexus.channels.body import read_json_object
 from kaizen_nexus.runtime.errors import SessionNotFoundError
 from kaizen_nexus.runtime.service import Runtime

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import anyio
 from anyio import to_thread
 
-from kaizen_nexus.channels.api.workflows import SESSION_HEADER
+from kaizen_nexus.channels.api.execute import SESSION_HEADER
 from kaizen_nexus.console.check.outcome import NO_ANSWER, UNEXPECTED, Outcome
 
 __all__ = ["HttpClient", "HttpProbe", "NoAnswerError", "Reply"]

@@ -1,0 +1,179 @@
+"""``POST .../{name}/execute``: from the bytes of a request to those of its answer.
+
+Nearly every request is one of these. So they are answered ahead of the router, and neither the
+request nor the answer becomes an object that is not needed.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.exceptions import HTTPException
+
+from kaizen_nexus.channels.body import json_object, receive_body, until_disconnected
+from kaizen_nexus.channels.callers import caller_of
+from kaizen_nexus.channels.problems import problem_of
+from kaizen_nexus.deployment.target import API_PREFIX
+from kaizen_nexus.runtime.invocation import Invocation, Result
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from kaizen_nexus.runtime.registry import Deployment
+    from kaizen_nexus.runtime.service import Runtime
+
+__all__ = ["CHANNEL", "SESSION_HEADER", "DirectRoute", "Execution", "PrefixedExecution"]
+
+CHANNEL = "api"
+SESSION_HEADER = "X-Session-ID"
+
+_SESSION = SESSION_HEADER.lower().encode()
+_PREFIX = f"{API_PREFIX}/"
+_SUFFIX = "/execute"
+_JSON = (b"content-type", b"application/json")
+
+
+class Execution:
+    """Runs a workflow for each request.
+
+    An ASGI application for a route that has the workflow's ``name`` as a path parameter.
+
+    Parameters
+    ----------
+    runtime
+        What runs it.
+    max_body
+        How many bytes a request body may have.
+    """
+
+    def __init__(self, runtime: Runtime, max_body: int) -> None:
+        self._runtime = runtime
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that a router has found."""
+        await self.answer(scope["path_params"]["name"], scope, receive, send)
+
+    async def answer(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request to run the workflow called `name`."""
+        try:
+            result = await self._execute(name, scope, receive)
+        except Exception as error:
+            problem, known = problem_of(error)
+            await problem(scope, receive, send)
+            if not known:
+                raise
+            return
+        body = _ENCODER.encode(
+            _Envelope(
+                result=msgspec.Raw(result.body),
+                session_id=result.session_id,
+                duration_ms=result.duration_ns / 1e6,
+            )
+        )
+        headers = [_JSON, (b"content-length", b"%d" % len(body)), *_headers(result)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _execute(self, name: str, scope: Scope, receive: Receive) -> Result:
+        deployment = self._runtime.registry.find(name, CHANNEL)
+        # Of a header that comes twice, the first counts, as it does with Starlette.
+        headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+        body = await receive_body(receive, headers.get(b"content-length"), self._max_body)
+        session_id = headers.get(_SESSION)
+        return await self._runtime.execute(
+            Invocation(
+                name=name,
+                channel=CHANNEL,
+                inputs=_inputs_of(json_object(body), deployment),
+                session_id=None if session_id is None else session_id.decode("latin-1"),
+                caller=caller_of(scope),
+                caller_gone=partial(until_disconnected, receive),
+            )
+        )
+
+
+class DirectRoute:
+    """ASGI middleware that answers requests to run a workflow, and passes on all others.
+
+    Parameters
+    ----------
+    app
+        The router, which has a route for them as well, for apps that are mounted in others.
+    execution
+        What answers them.
+    """
+
+    def __init__(self, app: ASGIApp, execution: Execution) -> None:
+        self._app = app
+        self._execution = execution
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI connection."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            path: str = scope["path"]
+            if path.startswith(_PREFIX) and path.endswith(_SUFFIX):
+                name = path[len(_PREFIX) : -len(_SUFFIX)]
+                if name and "/" not in name:
+                    await self._execution.answer(name, scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
+
+
+class PrefixedExecution:
+    """The same for workflows that were deployed with a prefix of their own; `prefix` says which.
+
+    Parameters
+    ----------
+    runtime
+        What runs them.
+    execution
+        What answers the requests.
+    """
+
+    def __init__(self, runtime: Runtime, execution: Execution) -> None:
+        self._runtime = runtime
+        self._execution = execution
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that a router has found."""
+        name, prefix = scope["path_params"]["name"], f"/{scope['path_params']['prefix']}"
+        deployment = self._runtime.registry.channels_of(name).get(CHANNEL)
+        if prefix != API_PREFIX and (deployment is None or deployment.prefix != prefix):
+            raise HTTPException(404)
+        if scope["method"] != "POST":
+            raise HTTPException(405, headers={"Allow": "POST"})
+        await self._execution.answer(name, scope, receive, send)
+
+
+class _Envelope(msgspec.Struct, kw_only=True):
+    """What a successful answer holds."""
+
+    status: str = "success"
+    result: msgspec.Raw
+    session_id: str | None
+    duration_ms: float
+
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def _headers(result: Result) -> list[tuple[bytes, bytes]]:
+    """Return what the answer's headers say of the result."""
+    if result.session_id is None:
+        return []
+    return [(_SESSION, result.session_id.encode("latin-1"))]
+
+
+def _inputs_of(body: dict[str, Any], deployment: Deployment) -> dict[str, Any]:
+    """Return the inputs in `body`, which is them or has them under ``inputs``."""
+    wrapped = body.get("inputs")
+    if (
+        len(body) == 1
+        and isinstance(wrapped, dict)
+        and "inputs" not in deployment.workflow.input_schema["properties"]
+    ):
+        return wrapped
+    return body
