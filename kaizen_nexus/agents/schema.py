@@ -143,7 +143,7 @@ def encode_checked(value: Any, decoder: msgspec.json.Decoder[Any] | None) -> byt
         The value has no JSON form, or the decoder refuses it.
     """
     try:
-        encoded = msgspec.json.encode(value, enc_hook=_to_builtins)
+        encoded = _ENCODER.encode(value)
         if decoder is not None:
             decoder.decode(encoded)
     except msgspec.ValidationError as error:
@@ -276,3 +276,6 @@ def _to_builtins(value: Any) -> Any:
     if callable(tolist):
         return tolist()
     raise TypeError(f"{type(value).__qualname__} is not a JSON type")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_to_builtins)

@@ -22,6 +22,8 @@ __all__ = ["AddressCheck", "several"]
 ANY = "*"
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 SHOWN_LENGTH = 128
+MAX_FAMILIAR = 64
+"""How many accepted values of ``Host`` are remembered, since anybody may send any port."""
 _SCHEMES = frozenset({"http", "https"})
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[0-9a-z._~-]+)(?::(?P<port>\d{1,5}))?")
 
@@ -55,6 +57,7 @@ class AddressCheck:
         self._app = app
         self._hosts = set(LOCAL_HOSTS)
         self._origins: set[str] = set()
+        self._familiar: set[bytes] = set()
         self.allow(allowed_hosts, allowed_origins)
 
     def allow(self, hosts: Sequence[str] = (), origins: Sequence[str] = ()) -> None:
@@ -72,8 +75,22 @@ class AddressCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
-        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        refusal = None
+        if scope["type"] == "http" and not self._is_familiar(scope):
+            refusal = self._refusal(scope)
         await (self._app if refusal is None else refusal)(scope, receive, send)
+
+    def _is_familiar(self, scope: Scope) -> bool:
+        """Whether the request is like nearly all: a host that was accepted before, no origin."""
+        hosts = 0
+        for name, value in scope["headers"]:
+            if name == b"host":
+                if value not in self._familiar:
+                    return False
+                hosts += 1
+            elif name == b"origin":
+                return False
+        return hosts == 1
 
     def _refusal(self, scope: Scope) -> Response | None:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
@@ -104,6 +121,8 @@ class AddressCheck:
         if authority is None:
             return False
         if self._any_host or host in self._hosts or authority["host"] in self._hosts:
+            if len(self._familiar) < MAX_FAMILIAR:
+                self._familiar.add(host.encode("latin-1"))
             return True
         server = scope.get("server")
         return server is not None and authority["host"].strip("[]") == server[0]

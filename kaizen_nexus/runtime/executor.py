@@ -138,9 +138,13 @@ class Executor:
         AgentExitError
             The agent raised `SystemExit` or `KeyboardInterrupt`.
         """
-        invoke = functools.partial(workflow.invoke, inputs, context=context, session=session)
         try:
-            outcome = invoke() if workflow.is_async else await self._threads.run(invoke)
+            if workflow.is_async:
+                outcome = workflow.invoke(inputs, context=context, session=session)
+            else:
+                outcome = await self._threads.run(
+                    functools.partial(workflow.invoke, inputs, context=context, session=session)
+                )
             return await outcome if inspect.isawaitable(outcome) else outcome
         except (SystemExit, KeyboardInterrupt) as error:
             # A task that ends so would end the event loop with it.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from kaizen_nexus.runtime.callers import ANONYMOUS, Caller
 
@@ -14,13 +15,12 @@ NEW_SESSION = "new"
 """As a session id: create a session for this invocation."""
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(msgspec.Struct, frozen=True):
     """One request to run a workflow."""
 
     name: str
     channel: str
-    inputs: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = {}
     session_id: str | None = None
     """An existing session's id, `NEW_SESSION`, or None."""
     caller: Caller = ANONYMOUS
@@ -34,8 +34,7 @@ class Invocation:
     agent waits."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """The answer to an invocation that succeeded."""
 
     body: bytes

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import AsyncIterator
 
 from kaizen_nexus.runtime.errors import OverloadedError
 
@@ -35,26 +34,13 @@ class Turns:
         """Return how many keys somebody works on."""
         return len(self._queues)
 
-    @contextlib.asynccontextmanager
-    async def take(self, key: str) -> AsyncIterator[None]:
+    def take(self, key: str) -> _Turn:
         """Wait until it is one's turn to work on `key`, and have it until the block ends.
 
-        Raises
-        ------
-        OverloadedError
-            `max_waiting` others wait already.
+        For ``async with``, whose beginning raises `OverloadedError` if `max_waiting` others wait
+        already.
         """
-        turn = self._enter(key)
-        if turn is not None:
-            try:
-                await turn
-            except asyncio.CancelledError:
-                self._give_up(key, turn)
-                raise
-        try:
-            yield
-        finally:
-            self._leave(key)
+        return _Turn(self, key)
 
     def _enter(self, key: str) -> asyncio.Future[None] | None:
         """Return what to wait for, or None if it is one's turn at once."""
@@ -91,6 +77,28 @@ class Turns:
                 queue.remove(turn)
         if not waiting:  # the turn had been handed over when its owner was cancelled
             self._leave(key)
+
+
+class _Turn:
+    """What `Turns.take` returns: a class, since a generator would cost several times as much."""
+
+    __slots__ = ("_key", "_turns")
+
+    def __init__(self, turns: Turns, key: str) -> None:
+        self._turns = turns
+        self._key = key
+
+    async def __aenter__(self) -> None:
+        turn = self._turns._enter(self._key)
+        if turn is not None:
+            try:
+                await turn
+            except asyncio.CancelledError:
+                self._turns._give_up(self._key, turn)
+                raise
+
+    async def __aexit__(self, *error: object) -> None:
+        self._turns._leave(self._key)
 
 
 def _grant(turn: asyncio.Future[None]) -> None:
