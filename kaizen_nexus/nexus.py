@@ -28,6 +28,7 @@ try:
         Executor,
     )
     from kaizen_nexus.runtime.health import Health
+    from kaizen_nexus.runtime.replays import DEFAULT_TTL, Replays
     from kaizen_nexus.runtime.service import Runtime
 except ModuleNotFoundError as error:
     if error.name and error.name.startswith("kaizen_nexus"):
@@ -80,6 +81,8 @@ class Nexus(DeploymentTarget):
         answered 504. None for any time.
     max_body
         How many bytes a request body may have.
+    idempotency_ttl
+        Seconds for which the answer to a request with an idempotency key is kept for retries.
     shutdown_grace
         Seconds that running requests get to finish when the server stops.
     discovery_root
@@ -104,6 +107,7 @@ class Nexus(DeploymentTarget):
         max_pending: int = DEFAULT_MAX_PENDING,
         timeout: float | None = DEFAULT_TIMEOUT,
         max_body: int = DEFAULT_MAX_BODY,
+        idempotency_ttl: float = DEFAULT_TTL,
         shutdown_grace: float = DEFAULT_GRACE,
         discovery_root: str | Path | None = None,
         allowed_hosts: Iterable[str] = (),
@@ -116,7 +120,10 @@ class Nexus(DeploymentTarget):
         self.insecure = insecure
         self.shutdown_grace = shutdown_grace
         self.runtime = Runtime(
-            session_manager, metrics, Executor(max_threads, max_pending, timeout)
+            session_manager,
+            metrics,
+            Executor(max_threads, max_pending, timeout),
+            replays=Replays(idempotency_ttl),
         )
         self._own_sessions = session_manager is None
         self.discovery_root = _caller_folder() if discovery_root is None else Path(discovery_root)

@@ -14,13 +14,17 @@ from starlette.responses import Response
 from kaizen_nexus._errors import SessionTableFullError
 from kaizen_nexus.agents.errors import InvalidInputsError
 from kaizen_nexus.channels.body import BodyTooLargeError
+from kaizen_nexus.channels.idempotency import REPLAYED_HEADER
 from kaizen_nexus.channels.strict_json import StrictJsonError
 from kaizen_nexus.runtime.errors import (
     AbandonedError,
     AgentFailedError,
     DeadlineExceededError,
+    IdempotencyKeyError,
+    IdempotencyKeyReusedError,
     OverloadedError,
     ResultTooLargeError,
+    RunFailedError,
     SessionNotFoundError,
     WorkflowNotFoundError,
 )
@@ -38,6 +42,8 @@ _PROBLEMS: dict[type[Exception], tuple[str, int]] = {
     InvalidInputsError: ("invalid-inputs", HTTPStatus.UNPROCESSABLE_ENTITY),
     StrictJsonError: ("malformed-json", HTTPStatus.BAD_REQUEST),
     BodyTooLargeError: ("body-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    IdempotencyKeyError: ("malformed-idempotency-key", HTTPStatus.BAD_REQUEST),
+    IdempotencyKeyReusedError: ("idempotency-key-reuse", HTTPStatus.UNPROCESSABLE_ENTITY),
     AgentFailedError: ("agent-failed", HTTPStatus.INTERNAL_SERVER_ERROR),
     ResultTooLargeError: ("result-too-large", HTTPStatus.INTERNAL_SERVER_ERROR),
     OverloadedError: ("overloaded", HTTPStatus.SERVICE_UNAVAILABLE),
@@ -110,6 +116,8 @@ def _known(error: Exception) -> Response:
         ]
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(OverloadedError.retry_after)
+    if isinstance(error, RunFailedError) and error.replayed:
+        headers[REPLAYED_HEADER] = "true"
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         # What is left of the body must not be taken for the next request.
         headers["Connection"] = "close"

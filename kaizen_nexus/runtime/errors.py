@@ -9,8 +9,11 @@ __all__ = [
     "AgentExitError",
     "AgentFailedError",
     "DeadlineExceededError",
+    "IdempotencyKeyError",
+    "IdempotencyKeyReusedError",
     "OverloadedError",
     "ResultTooLargeError",
+    "RunFailedError",
     "SessionNotFoundError",
     "WorkflowNotFoundError",
 ]
@@ -34,7 +37,14 @@ class SessionNotFoundError(NexusError, LookupError):
         super().__init__("there is no such session: it expired, was deleted or never existed")
 
 
-class AgentFailedError(NexusError):
+class RunFailedError(NexusError):
+    """A run that has begun, or may have, has no result."""
+
+    replayed = False
+    """Whether this is how an earlier run with the same idempotency key ended."""
+
+
+class AgentFailedError(RunFailedError):
     """The agent raised, or returned something that cannot be sent; the cause is attached."""
 
     def __init__(self, name: str) -> None:
@@ -42,7 +52,7 @@ class AgentFailedError(NexusError):
         super().__init__(f"the agent behind {name!r} failed; its server's log says why")
 
 
-class ResultTooLargeError(NexusError):
+class ResultTooLargeError(RunFailedError):
     """The agent did not stop yielding parts of its result."""
 
     def __init__(self, chunks: int, size: int) -> None:
@@ -61,7 +71,7 @@ class OverloadedError(NexusError):
         super().__init__(f"{what}, which is the limit; try again")
 
 
-class DeadlineExceededError(NexusError, TimeoutError):
+class DeadlineExceededError(RunFailedError, TimeoutError):
     """The agent took longer than it may."""
 
     def __init__(self, timeout: float) -> None:
@@ -73,6 +83,20 @@ class AbandonedError(NexusError):
 
     def __init__(self) -> None:
         super().__init__("the run was given up: nobody waits for its result any more")
+
+
+class IdempotencyKeyError(NexusError, ValueError):
+    """An idempotency key is malformed, or given with inputs that cannot be compared."""
+
+
+class IdempotencyKeyReusedError(NexusError):
+    """The caller has used the idempotency key for something else."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this idempotency key was used for another workflow, session or other inputs: "
+            "every new request needs a key of its own"
+        )
 
 
 class AgentExitError(Exception):

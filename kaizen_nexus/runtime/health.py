@@ -54,6 +54,7 @@ class Health:
             "operations": self._runtime.metrics.get_summary(),
             "sessions": self._runtime.sessions.get_session_metrics(),
             "deployment_cache": get_deployment_cache().stats(),
+            "replays": self._runtime.replays.figures(),
             "executor": {
                 "pending": executor.pending,
                 "max_pending": executor.max_pending,

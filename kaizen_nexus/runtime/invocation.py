@@ -32,6 +32,8 @@ class Invocation(msgspec.Struct, frozen=True):
     emit: Callable[[bytes], Awaitable[None]] | None = None
     """Takes each chunk that a streaming agent yields, as JSON text; while it does not return, the
     agent waits."""
+    idempotency_key: str | None = None
+    """The same for each attempt at this invocation, and for no other one of the caller."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -44,3 +46,5 @@ class Result(msgspec.Struct, frozen=True):
     """From the arrival in the runtime until the result was encoded."""
     version: int
     """Which deployment of the name answered, counted from 1."""
+    replayed: bool = False
+    """Whether this is the answer to an earlier invocation with the same idempotency key."""

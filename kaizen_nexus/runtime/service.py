@@ -22,6 +22,7 @@ from kaizen_nexus.runtime.errors import (
 from kaizen_nexus.runtime.executor import Executor
 from kaizen_nexus.runtime.invocation import NEW_SESSION, Invocation, Result
 from kaizen_nexus.runtime.registry import Deployment, Registry
+from kaizen_nexus.runtime.replays import Replays
 from kaizen_nexus.runtime.streaming import collect
 from kaizen_nexus.runtime.turns import Turns
 from kaizen_nexus.sessions import NexusSessionManager
@@ -49,6 +50,8 @@ class Runtime:
         How agents are run.
     registry
         What is deployed.
+    replays
+        What answers retries.
     """
 
     def __init__(
@@ -57,22 +60,22 @@ class Runtime:
         metrics: PerformanceMetrics | None = None,
         executor: Executor | None = None,
         registry: Registry | None = None,
+        replays: Replays | None = None,
     ) -> None:
         self.sessions = NexusSessionManager() if sessions is None else sessions
         self.metrics = PerformanceMetrics() if metrics is None else metrics
         self.executor = Executor() if executor is None else executor
         self.registry = Registry() if registry is None else registry
+        self.replays = Replays() if replays is None else replays
         self._turns = Turns()
 
     async def execute(self, invocation: Invocation) -> Result:
-        """Run a workflow.
-
-        Every invocation of a workflow that exists is recorded under its channel, failed or not.
+        """Run a workflow, unless this is a retry of an invocation that was run.
 
         Raises
         ------
         WorkflowNotFoundError, InvalidInputsError, SessionNotFoundError, OverloadedError,
-        SessionTableFullError
+        SessionTableFullError, IdempotencyKeyError, IdempotencyKeyReusedError
             The invocation was refused, and the agent was not called.
         DeadlineExceededError, AbandonedError
             The agent was called, and given up.
@@ -80,6 +83,12 @@ class Runtime:
             The agent raised, or returned something that has no JSON form, or too much.
         """
         deployment = self.registry.find(invocation.name, invocation.channel)
+        if invocation.idempotency_key is not None:
+            return await self.replays.once(invocation, partial(self._perform, deployment))
+        return await self._perform(deployment, invocation)
+
+    async def _perform(self, deployment: Deployment, invocation: Invocation) -> Result:
+        """Run a workflow and record it under its channel, whether it fails or not."""
         started = perf_counter_ns()
         failed = True
         try:

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from kaizen_nexus.channels.body import json_object, receive_body, until_disconnected
 from kaizen_nexus.channels.callers import caller_of
+from kaizen_nexus.channels.idempotency import KEY_NAME, REPLAYED_HEADER, idempotency_key
 from kaizen_nexus.channels.problems import problem_of
 from kaizen_nexus.deployment.target import API_PREFIX
 from kaizen_nexus.runtime.invocation import Invocation, Result
@@ -33,6 +34,7 @@ _SESSION = SESSION_HEADER.lower().encode()
 _PREFIX = f"{API_PREFIX}/"
 _SUFFIX = "/execute"
 _JSON = (b"content-type", b"application/json")
+_REPLAYED = (REPLAYED_HEADER.lower().encode(), b"true")
 
 
 class Execution:
@@ -83,6 +85,7 @@ class Execution:
         headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
         body = await receive_body(receive, headers.get(b"content-length"), self._max_body)
         session_id = headers.get(_SESSION)
+        key = idempotency_key(scope["headers"]) if KEY_NAME in headers else None
         return await self._runtime.execute(
             Invocation(
                 name=name,
@@ -91,6 +94,7 @@ class Execution:
                 session_id=None if session_id is None else session_id.decode("latin-1"),
                 caller=caller_of(scope),
                 caller_gone=partial(until_disconnected, receive),
+                idempotency_key=key,
             )
         )
 
@@ -162,9 +166,12 @@ _ENCODER = msgspec.json.Encoder()
 
 def _headers(result: Result) -> list[tuple[bytes, bytes]]:
     """Return what the answer's headers say of the result."""
-    if result.session_id is None:
-        return []
-    return [(_SESSION, result.session_id.encode("latin-1"))]
+    headers = []
+    if result.session_id is not None:
+        headers.append((_SESSION, result.session_id.encode("latin-1")))
+    if result.replayed:
+        headers.append(_REPLAYED)
+    return headers
 
 
 def _inputs_of(body: dict[str, Any], deployment: Deployment) -> dict[str, Any]:

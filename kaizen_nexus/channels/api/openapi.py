@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kaizen_nexus.channels.api.execute import CHANNEL, SESSION_HEADER
+from kaizen_nexus.channels.idempotency import KEY_HEADER
 from kaizen_nexus.channels.problems import MEDIA_TYPE
 from kaizen_nexus.runtime.registry import Deployment, Registry
 
@@ -84,12 +85,19 @@ def _execute(name: str, deployment: Deployment) -> dict[str, Any]:
         "schema": {"type": "string"},
         "description": "An existing session's id, or `new`.",
     }
+    key = {
+        "name": KEY_HEADER,
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "The same for each attempt at one request; a retry is answered as the "
+        "first attempt was.",
+    }
     return {
         "operationId": f"execute_{name}",
         "summary": f"Run {name}",
         "description": deployment.workflow.description,
         "tags": ["workflows"],
-        "parameters": [session],
+        "parameters": [session, key],
         "requestBody": {
             "required": bool(deployment.workflow.input_schema.get("required")),
             "content": {_JSON: {"schema": inputs}},

@@ -34,6 +34,7 @@ class CommandLine:
     """Only those that were given: defaults are the workflow's business."""
     session_id: str | None
     json_output: bool
+    idempotency_key: str | None = None
 
 
 class HelpRequested(Exception):  # noqa: N818  # not a failure, and named like click's own Exit
@@ -103,7 +104,9 @@ class WorkflowCommand(click.Command):
             error.ctx = error.ctx or context
             raise
         values = context.params
-        return CommandLine(inputs, values["session"], values["output"] == "json")
+        return CommandLine(
+            inputs, values["session"], values["output"] == "json", values["idempotency_key"]
+        )
 
     def locate(self, error: InputError) -> str:
         """Return `error` as a message that names the option instead of the JSON pointer."""

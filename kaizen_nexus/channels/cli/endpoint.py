@@ -128,6 +128,7 @@ class CliEndpoint:
                     session_id=line.session_id,
                     caller=caller,
                     caller_gone=caller_gone,
+                    idempotency_key=line.idempotency_key,
                 )
             )
         except HelpRequested as asked:

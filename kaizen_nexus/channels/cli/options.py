@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["InputOption", "common_options", "input_options", "spell"]
 
-RESERVED = frozenset({"help", "input", "inputs", "output", "session", "timeout", "url"})
+RESERVED = frozenset(
+    {"help", "idempotency-key", "input", "inputs", "output", "session", "timeout", "url"}
+)
 _SPELLABLE = re.compile(r"\w[\w.-]*")
 _PREFIX = "input-"
 _LIMITS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
@@ -121,6 +123,12 @@ def common_options(on_help: Callable[[click.Context], NoReturn]) -> list[click.O
             ["session", "--session"],
             metavar="ID|new",
             help="Run in this session, or in a new one, whose id goes to standard error.",
+        ),
+        click.Option(
+            ["idempotency_key", "--idempotency-key"],
+            metavar="KEY",
+            help="Name this run, so that the same command with the same key prints what it printed "
+            "and runs nothing again.",
         ),
         click.Option(
             ["output", "-o", "--output"],

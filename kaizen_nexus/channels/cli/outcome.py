@@ -23,6 +23,8 @@ from kaizen_nexus.channels.cli.protocol import (
 from kaizen_nexus.runtime.errors import (
     AgentFailedError,
     DeadlineExceededError,
+    IdempotencyKeyError,
+    IdempotencyKeyReusedError,
     OverloadedError,
     ResultTooLargeError,
     SessionNotFoundError,
@@ -57,6 +59,8 @@ _EXIT_CODES: dict[type[NexusError], int] = {
     AgentFailedError: EXIT_AGENT_FAILED,
     ResultTooLargeError: EXIT_AGENT_FAILED,
     InvalidInputsError: EXIT_USAGE,
+    IdempotencyKeyError: EXIT_USAGE,
+    IdempotencyKeyReusedError: EXIT_USAGE,
     SessionNotFoundError: EXIT_NOT_FOUND,
     WorkflowNotFoundError: EXIT_NOT_FOUND,
     OverloadedError: EXIT_REFUSED,

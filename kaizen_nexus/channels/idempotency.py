@@ -1,0 +1,42 @@
+"""The header ``Idempotency-Key``, for every channel that speaks HTTP."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from kaizen_nexus.runtime.errors import IdempotencyKeyError
+
+__all__ = ["KEY_HEADER", "KEY_NAME", "REPLAYED_HEADER", "idempotency_key"]
+
+KEY_HEADER = "Idempotency-Key"
+REPLAYED_HEADER = "Idempotency-Replayed"
+"""``true`` in an answer that was given before."""
+KEY_NAME = KEY_HEADER.lower().encode()
+_STRING = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
+_BARE = re.compile(r"[!#-+\--:<-~]+")
+"""Printable ASCII except what separates or quotes values of headers."""
+
+
+def idempotency_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return the key that an ASGI request's `headers` name, or None if they name none.
+
+    It is a string as structured fields (RFC 9651) write it, or one without its quotes.
+
+    Raises
+    ------
+    IdempotencyKeyError
+        There are several, or it is neither.
+    """
+    found = [value for name, value in headers if name == KEY_NAME]
+    if not found:
+        return None
+    text = found[0].decode("latin-1").strip(" \t")
+    string = _STRING.fullmatch(text)
+    if len(found) == 1 and string is not None:
+        return re.sub(r"\\(.)", r"\1", string[1])
+    if len(found) == 1 and _BARE.fullmatch(text):
+        return text
+    raise IdempotencyKeyError(
+        f'{KEY_HEADER} must be one string of printable ASCII in quotes, such as "8e03978e-40d5"'
+    )
