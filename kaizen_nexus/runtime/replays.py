@@ -13,9 +13,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from kaizen_nexus._accel import cache_key
 from kaizen_nexus.runtime.errors import (
@@ -148,7 +150,9 @@ class Replays:
             if isinstance(known, _Kept):
                 return _told_again(known.outcome)
             if begins:
-                task = asyncio.ensure_future(run(replace(invocation, caller_gone=None)))
+                task = asyncio.ensure_future(
+                    run(msgspec.structs.replace(invocation, caller_gone=None))
+                )
                 self._tasks.add(task)
                 task.add_done_callback(partial(self._settle, key, known))
             outcome = await self._wait(known, invocation.caller_gone, counted=not begins)
@@ -253,7 +257,7 @@ def _told(outcome: _Outcome) -> Result:
 def _told_again(outcome: _Outcome) -> Result:
     """Return or raise how a run ended that the caller has not begun."""
     if isinstance(outcome, Result):
-        return replace(outcome, replayed=True)
+        return msgspec.structs.replace(outcome, replayed=True)
     if isinstance(outcome, RunFailedError):
         raise _copy(outcome, replayed=True)
     raise outcome
