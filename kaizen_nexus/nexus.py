@@ -76,6 +76,8 @@ class Nexus(DeploymentTarget):
         How many synchronous agents run at the same time.
     max_pending
         How many requests may run or wait; further ones are answered 503.
+    max_running
+        How many of them run at the same time, the others waiting; None for all.
     timeout
         Seconds that a run may take, waiting for a thread included; then it is given up and
         answered 504. None for any time.
@@ -105,6 +107,7 @@ class Nexus(DeploymentTarget):
         metrics: PerformanceMetrics | None = None,
         max_threads: int = DEFAULT_MAX_THREADS,
         max_pending: int = DEFAULT_MAX_PENDING,
+        max_running: int | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
         max_body: int = DEFAULT_MAX_BODY,
         idempotency_ttl: float = DEFAULT_TTL,
@@ -122,7 +125,7 @@ class Nexus(DeploymentTarget):
         self.runtime = Runtime(
             session_manager,
             metrics,
-            Executor(max_threads, max_pending, timeout),
+            Executor(max_threads, max_pending, timeout, max_running),
             replays=Replays(idempotency_ttl),
         )
         self._own_sessions = session_manager is None
@@ -247,6 +250,36 @@ class Nexus(DeploymentTarget):
             A value is no host, or no origin.
         """
         self._asgi.allow(several("hosts", hosts), several("origins", origins))
+
+    def limit(
+        self,
+        name: str,
+        *,
+        max_running: int | None = None,
+        max_waiting: int | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Limit one workflow, whatever is or will be deployed as `name`; all None: no longer.
+
+        Parameters
+        ----------
+        name
+            The workflow's name.
+        max_running
+            How many of its requests run at the same time.
+        max_waiting
+            How many wait for that, default 64; further ones are answered 503.
+        timeout
+            Seconds that a run of it may take, whatever the app's `timeout` is.
+
+        Raises
+        ------
+        ValueError
+            A limit or the name makes no sense.
+        RuntimeError
+            10,000 names have limits already.
+        """
+        self.runtime.limits.set(check_name(name), max_running, max_waiting, timeout)
 
     def health_check(self) -> dict[str, Any]:
         """Return the report that ``/health/ready`` answers with."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kaizen_nexus.runtime.errors import (
-    AbandonedError,
-    AgentExitError,
-    DeadlineExceededError,
-    OverloadedError,
-)
+from kaizen_nexus.runtime.admission import Entry, Gate, Limit
+from kaizen_nexus.runtime.checks import checked_count, checked_timeout
+from kaizen_nexus.runtime.errors import AbandonedError, AgentExitError, DeadlineExceededError
 from kaizen_nexus.runtime.runs import Run, Watches, wake
 from kaizen_nexus.runtime.streaming import AsyncSteps, Steps, ThreadSteps
 from kaizen_nexus.runtime.threads import ThreadPool
@@ -24,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_MAX_PENDING", "DEFAULT_MAX_THREADS", "DEFAULT_TIMEOUT", "Executor"]
 
 T = TypeVar("T")
+
+logger = logging.getLogger("kaizen_nexus.runtime")
 
 DEFAULT_MAX_THREADS = 40
 DEFAULT_MAX_PENDING = 1_000
@@ -37,17 +37,19 @@ class Executor:
 
     Work that is over time, or whose caller has gone, is cancelled. A synchronous agent is left to
     itself, since nothing can stop a thread; so is an asynchronous one that does not let itself be
-    cancelled, which counts as pending until it ends.
+    cancelled. Neither keeps its place: others find one.
 
     Parameters
     ----------
     max_threads
-        How many synchronous agents run at the same time; further ones wait for a thread. As many
-        again may run on after they were given up; further ones are then refused.
+        How many synchronous agents run at the same time; further ones wait for a thread.
     max_pending
-        How many invocations may run or wait at the same time; further ones are refused.
+        How many invocations may run or wait at the same time; further ones are refused. Those that
+        wait for the limit of their own workflow do not count.
     timeout
         Seconds that an invocation may take, waiting included; None for any time.
+    max_running
+        How many of `max_pending` may run; the others wait, in the order of arrival. None for all.
     """
 
     def __init__(
@@ -55,22 +57,40 @@ class Executor:
         max_threads: int = DEFAULT_MAX_THREADS,
         max_pending: int = DEFAULT_MAX_PENDING,
         timeout: float | None = DEFAULT_TIMEOUT,
+        max_running: int | None = None,
     ) -> None:
-        for label, bound in (("max_threads", max_threads), ("max_pending", max_pending)):
-            if isinstance(bound, bool) or not isinstance(bound, int) or bound < 1:
-                raise ValueError(f"{label} must be a whole number of at least 1, not {bound!r}")
-        self.max_threads = max_threads
-        self.max_pending = max_pending
-        self.timeout = _checked_timeout(timeout)
-        self.pending = 0
-        self.refused = 0
+        self.max_threads = checked_count("max_threads", max_threads)
+        self.max_pending = checked_count("max_pending", max_pending)
+        self.max_running = max_pending
+        if max_running is not None:
+            self.max_running = min(checked_count("max_running", max_running), max_pending)
+        self.timeout = checked_timeout(timeout)
         self.timed_out = 0
         self.given_up = 0
+        self._gate = Gate(self.max_running, max_pending - self.max_running, "invocations")
         self._threads = ThreadPool(max_threads)
         self._watches = Watches(WATCH_AFTER)
         self._closing_threads = ThreadPool(max_threads)
         # The loop refers to its tasks weakly, and one that is given up has nobody else.
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def pending(self) -> int:
+        """How many invocations run or wait, those included that were given up and have not ended.
+
+        Those that wait for the limit of their own workflow do not count.
+        """
+        return self._gate.running + self._gate.waiting + len(self._tasks)
+
+    @property
+    def waiting(self) -> int:
+        """How many invocations wait until fewer than `max_running` run."""
+        return self._gate.waiting
+
+    @property
+    def refused(self) -> int:
+        """How many invocations were refused because of `max_pending`."""
+        return self._gate.refused
 
     @property
     def abandoned_threads(self) -> int:
@@ -81,6 +101,7 @@ class Executor:
         self,
         work: Callable[[], Coroutine[Any, Any, T]],
         caller_gone: Callable[[], Awaitable[object]] | None = None,
+        limit: Limit | None = None,
     ) -> T:
         """Return what `work` returns.
 
@@ -89,36 +110,41 @@ class Executor:
         work
             What to do; not called if it is refused.
         caller_gone
-            Returns when nobody waits for the answer any more; not called for short runs.
+            Returns when nobody waits for the answer any more; not called for short runs. If it
+            raises, the caller is taken to be there.
+        limit
+            What this kind of work may use, where that is less than all.
 
         Raises
         ------
         OverloadedError
-            `max_pending` pieces of work are in progress.
+            As many pieces of work as may be are in progress, of this kind or of all.
         DeadlineExceededError
-            It took longer than `timeout`.
+            It took longer than it may.
         AbandonedError
             The caller has gone.
         AgentExitError
             It tried to end more than itself.
         """
-        if self.pending >= self.max_pending:
-            self.refused += 1
-            raise OverloadedError(f"{self.max_pending} invocations are in progress")
+        entry = None if limit is None and self._gate.try_enter() else self._enter(limit)
+        timeout = self.timeout if limit is None or limit.timeout is None else limit.timeout
         loop = asyncio.get_running_loop()
         began = loop.time()
         run: Run[T] = Run(loop.create_future())
-        self.pending += 1
-        task = loop.create_task(run.drive(work))
+        task = loop.create_task(
+            run.drive(work if entry is None else functools.partial(entry.then, work))
+        )
         try:
-            if self.timeout is None or self.timeout >= 2 * WATCH_AFTER:
+            if timeout is None or timeout >= 2 * WATCH_AFTER:
                 await self._watches.first(run.waiter)
             if not run.ended:
-                await self._watch(run, began, caller_gone)
+                await self._watch(run, began, timeout, caller_gone)
         finally:
-            if run.ended:
-                self.pending -= 1
+            if entry is None:
+                self._gate.leave()
             else:
+                entry.leave()
+            if not run.ended:
                 self._give_up(task)
         return run.outcome()
 
@@ -156,17 +182,26 @@ class Executor:
             return AsyncSteps(iterator)
         return ThreadSteps(iterator, self._threads, self._closing_threads)
 
+    def _enter(self, limit: Limit | None) -> Entry:
+        if limit is None or limit.gate is None:
+            return Entry(self._gate)
+        return Entry(limit.gate, self._gate)
+
     async def _watch(
-        self, run: Run[T], began: float, caller_gone: Callable[[], Awaitable[object]] | None
+        self,
+        run: Run[T],
+        began: float,
+        timeout: float | None,
+        caller_gone: Callable[[], Awaitable[object]] | None,
     ) -> None:
         """Return once the run has ended, and raise if it has to be given up."""
         loop = asyncio.get_running_loop()
         run.waiter = waiter = loop.create_future()
         timer = watcher = None
-        if self.timeout is not None:
-            timer = loop.call_at(began + self.timeout, wake, waiter)
+        if timeout is not None:
+            timer = loop.call_at(began + timeout, wake, waiter)
         if caller_gone is not None:
-            watcher = asyncio.ensure_future(_awaited(caller_gone))
+            watcher = asyncio.ensure_future(_gone(caller_gone))
             watcher.add_done_callback(lambda _: wake(waiter))
         try:
             await waiter
@@ -182,26 +217,19 @@ class Executor:
             self.given_up += 1
             raise AbandonedError
         self.timed_out += 1
-        raise DeadlineExceededError(self.timeout or 0.0)
+        raise DeadlineExceededError(timeout or 0.0)
 
     def _give_up(self, task: asyncio.Task[None]) -> None:
-        """Cancel a run that nobody waits for; it is pending until it ends all the same."""
+        """Cancel a run that nobody waits for."""
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._tasks.discard)
         task.cancel()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self.pending -= 1
-        self._tasks.discard(task)
 
-
-async def _awaited(call: Callable[[], Awaitable[object]]) -> None:
-    await call()
-
-
-def _checked_timeout(timeout: float | None) -> float | None:
-    if timeout is None:
-        return None
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
-        raise ValueError(f"timeout must be a positive number of seconds or None, not {timeout!r}")
-    return float(timeout)
+async def _gone(call: Callable[[], Awaitable[object]]) -> None:
+    """Return when the caller has gone; never if that cannot be told."""
+    try:
+        await call()
+    except Exception:
+        logger.exception("cannot tell whether a caller has gone, so the run goes on")
+        await asyncio.Event().wait()

@@ -57,6 +57,8 @@ class Health:
             "replays": self._runtime.replays.figures(),
             "executor": {
                 "pending": executor.pending,
+                "waiting": executor.waiting,
+                "max_running": executor.max_running,
                 "max_pending": executor.max_pending,
                 "max_threads": executor.max_threads,
                 "refused": executor.refused,
@@ -64,4 +66,5 @@ class Health:
                 "given_up": executor.given_up,
                 "abandoned_threads": executor.abandoned_threads,
             },
+            "limits": self._runtime.limits.numbers(),
         }

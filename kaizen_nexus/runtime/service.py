@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kaizen_nexus.agents.streams import StreamOutputs
 from kaizen_nexus.monitoring import PerformanceMetrics
+from kaizen_nexus.runtime.admission import Limits
 from kaizen_nexus.runtime.errors import (
     AbandonedError,
     AgentExitError,
@@ -67,6 +68,7 @@ class Runtime:
         self.executor = Executor() if executor is None else executor
         self.registry = Registry() if registry is None else registry
         self.replays = Replays() if replays is None else replays
+        self.limits = Limits()
         self._turns = Turns()
 
     async def execute(self, invocation: Invocation) -> Result:
@@ -94,7 +96,8 @@ class Runtime:
         try:
             inputs = deployment.workflow.validate(invocation.inputs)
             work = partial(self._take_turn, deployment, invocation, inputs)
-            body, session_id = await self.executor.run(work, invocation.caller_gone)
+            limit = self.limits.of(invocation.name)
+            body, session_id = await self.executor.run(work, invocation.caller_gone, limit)
             failed = False
         except DeadlineExceededError:
             logger.warning("the agent behind %r took too long and was given up", invocation.name)

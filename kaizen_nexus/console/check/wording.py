@@ -8,7 +8,7 @@ __all__ = ["problem_in"]
 
 _LIMITS = {
     "the agent yielded more than ": "result-too-large",
-    "invocations are in progress, which is the limit": "overloaded",
+    ", which is the limit; try again": "overloaded",
     "the session table holds ": "session-limit",
 }
 

@@ -236,3 +236,27 @@ def test_an_agent_that_cancels_itself_has_failed() -> None:
 def test_a_timeout_is_a_positive_number_of_seconds(timeout: Any) -> None:
     with pytest.raises(ValueError, match="timeout must be a positive number of seconds or None"):
         Executor(timeout=timeout)
+
+
+def test_whether_a_caller_has_gone_that_cannot_be_told_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        asked = asyncio.Event()
+
+        async def broken() -> None:
+            asked.set()
+            raise OSError("the connection cannot be read")
+
+        async def agent() -> str:
+            await asked.wait()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            return "done"
+
+        executor = Executor()
+        assert await run(executor, agent, caller_gone=broken) == "done"
+        assert executor.given_up == 0
+
+    asyncio.run(main())
+    assert "cannot tell whether a caller has gone" in caplog.text

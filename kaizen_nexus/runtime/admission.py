@@ -1,0 +1,271 @@
+"""Admission: how many invocations run at once, of all workflows and of each; the others wait.
+
+Who waits for the limit of one workflow takes no place from the others: only what its own limit has
+let through can be found in the queue of all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from kaizen_nexus.runtime.checks import checked_count, checked_timeout
+from kaizen_nexus.runtime.errors import OverloadedError
+
+__all__ = ["DEFAULT_MAX_WAITING", "Entry", "Gate", "Limit", "Limits"]
+
+T = TypeVar("T")
+
+DEFAULT_MAX_WAITING = 64
+
+
+class Gate:
+    """Lets so many through at a time; further ones wait in the order of arrival, or are refused.
+
+    Thread-safe: those who wait may be on different event loops.
+
+    Parameters
+    ----------
+    max_running
+        How many may be inside.
+    max_waiting
+        How many may wait; further ones are refused.
+    what
+        What these are, for the message of a refusal.
+    """
+
+    def __init__(self, max_running: int, max_waiting: int, what: str) -> None:
+        self.max_running = max_running
+        self.max_waiting = max_waiting
+        self.what = what
+        self.running = 0
+        self.refused = 0
+        self._lock = threading.Lock()
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._queue)
+
+    def try_enter(self) -> bool:
+        """Go in if there is room, and return whether there was."""
+        with self._lock:
+            if self.running < self.max_running:
+                self.running += 1
+                return True
+            return False
+
+    def enter(self) -> asyncio.Future[None] | None:
+        """Return what to wait for before going in, or None if one is in at once.
+
+        Raises
+        ------
+        OverloadedError
+            `max_waiting` others wait already.
+        """
+        with self._lock:
+            if self.running < self.max_running:
+                self.running += 1
+                return None
+            if len(self._queue) < self.max_waiting:
+                turn = asyncio.get_running_loop().create_future()
+                self._queue.append(turn)
+                return turn
+            self.refused += 1
+            bound = self.max_running + self.max_waiting
+        raise OverloadedError(f"{bound} {self.what} are in progress")
+
+    def leave(self, turn: asyncio.Future[None] | None = None) -> None:
+        """Go out, or stop waiting for `turn`, and let the next one in."""
+        with self._lock:
+            if turn is not None and turn in self._queue:
+                self._queue.remove(turn)
+                return
+            self.running -= 1
+            self._admit()
+
+    def resize(self, max_running: int, max_waiting: int) -> None:
+        """Change the bounds; nobody who is inside or waits is turned away."""
+        with self._lock:
+            self.max_running = max_running
+            self.max_waiting = max_waiting
+            self._admit()
+
+    def _admit(self) -> None:
+        """Let in whom there is room for. The lock is held."""
+        while self._queue and self.running < self.max_running:
+            turn = self._queue.popleft()
+            with contextlib.suppress(RuntimeError):  # its event loop is closed, and it with that
+                turn.get_loop().call_soon_threadsafe(_grant, turn)
+                self.running += 1
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What one workflow may use."""
+
+    gate: Gate | None = None
+    """How many of its invocations run and wait; None for no limit but that of all."""
+    timeout: float | None = None
+    """Seconds that an invocation may take, waiting included; None for the app's."""
+
+
+class Limits:
+    """The limits of single workflows, by name, whether or not anything is deployed under it.
+
+    Parameters
+    ----------
+    max_names
+        How many names may have a limit.
+    """
+
+    def __init__(self, max_names: int = 10_000) -> None:
+        self.max_names = max_names
+        self._lock = threading.Lock()
+        self._limits: dict[str, Limit] = {}
+
+    def set(
+        self,
+        name: str,
+        max_running: int | None = None,
+        max_waiting: int | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Limit the workflow called `name`, or no longer if all are None.
+
+        What runs or waits at this moment counts from the start, and is not turned away.
+
+        Parameters
+        ----------
+        name
+            The workflow's name.
+        max_running
+            How many invocations run at the same time; None for no limit.
+        max_waiting
+            How many wait for that; default is 64.
+        timeout
+            Seconds that an invocation may take; None for what holds for all.
+
+        Raises
+        ------
+        ValueError
+            A limit makes no sense.
+        RuntimeError
+            `max_names` names have a limit already.
+        """
+        if max_running is not None:
+            checked_count("max_running", max_running)
+        elif max_waiting is not None:
+            raise ValueError("max_waiting needs max_running: nobody waits without that")
+        max_waiting = DEFAULT_MAX_WAITING if max_waiting is None else max_waiting
+        checked_count("max_waiting", max_waiting, least=0)
+        timeout = checked_timeout(timeout)
+        with self._lock:
+            gate = self._limits.get(name, _NO_LIMIT).gate
+            if max_running is None:
+                if gate is not None:
+                    gate.resize(sys.maxsize, 0)
+                gate = None
+            elif gate is None:
+                gate = Gate(max_running, max_waiting, f"invocations of {name!r}")
+            else:
+                gate.resize(max_running, max_waiting)
+            if gate is None and timeout is None:
+                self._limits.pop(name, None)
+                return
+            if name not in self._limits and len(self._limits) >= self.max_names:
+                raise RuntimeError(
+                    f"{self.max_names} workflows have limits, which is the limit: remove one with "
+                    "app.limit(name)"
+                )
+            self._limits[name] = Limit(gate, timeout)
+
+    def of(self, name: str) -> Limit | None:
+        """Return the limit of `name`, if it has one."""
+        return self._limits.get(name)
+
+    def numbers(self) -> dict[str, dict[str, float | None]]:
+        """Return each limit, and how it is used, as plain data."""
+        return {name: _numbers(limit) for name, limit in self._limits.copy().items()}
+
+
+class Entry:
+    """One invocation's way through several gates, from the first to the last.
+
+    It holds what it has passed until it leaves: who waits at the last gate is inside the first.
+
+    Raises
+    ------
+    OverloadedError
+        A gate is closed, and its queue full.
+    """
+
+    __slots__ = ("_ahead", "_passed", "_turn")
+
+    def __init__(self, *gates: Gate) -> None:
+        self._ahead = list(gates)
+        self._passed: list[tuple[Gate, asyncio.Future[None] | None]] = []
+        self._turn = self._advance()
+
+    async def then(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Wait until all gates are passed, and return what `work` returns.
+
+        Raises
+        ------
+        OverloadedError
+            A later gate is closed, and its queue full.
+        """
+        while self._turn is not None:
+            await self._turn
+            self._turn = self._advance()
+        return await work()
+
+    def leave(self) -> None:
+        """Leave what was passed, and stop waiting; a second time does nothing."""
+        self._ahead.clear()
+        while self._passed:
+            gate, turn = self._passed.pop()
+            gate.leave(turn)
+
+    def _advance(self) -> asyncio.Future[None] | None:
+        """Return what to wait for before advancing again, or None once all gates are passed."""
+        while self._ahead:
+            gate = self._ahead.pop(0)
+            try:
+                turn = gate.enter()
+            except OverloadedError:
+                self.leave()
+                raise
+            self._passed.append((gate, turn))
+            if turn is not None:
+                return turn
+        return None
+
+
+_NO_LIMIT = Limit()
+
+
+def _numbers(limit: Limit) -> dict[str, float | None]:
+    numbers: dict[str, float | None] = {"timeout": limit.timeout}
+    gate = limit.gate
+    if gate is not None:
+        numbers.update(
+            max_running=gate.max_running,
+            max_waiting=gate.max_waiting,
+            running=gate.running,
+            waiting=gate.waiting,
+            refused=gate.refused,
+        )
+    return numbers
+
+
+def _grant(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_result(None)
