@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from kaizen_nexus._extras import missing_extra
 from kaizen_nexus.deployment.names import check_name, check_prefix
-from kaizen_nexus.deployment.target import API_PREFIX, CHANNELS, DeploymentTarget
+from kaizen_nexus.deployment.target import API_PREFIX, CHANNELS, DEFAULT_KEEP, DeploymentTarget
+from kaizen_nexus.deployment.warming import warm_up
 from kaizen_nexus.sessions import NexusSessionManager
 
 try:
@@ -199,27 +200,40 @@ class Nexus(DeploymentTarget):
         channels: Iterable[str] = CHANNELS,
         prefix: str = API_PREFIX,
         sessions: bool = False,
+        keep: int = DEFAULT_KEEP,
     ) -> None:
         """Make `workflow` answer under its name on `channels`, replacing what was there.
 
-        A request that is running finishes on the workflow it started with.
+        A request that is running finishes on the workflow it started with. What was there before
+        is kept for `rollback`, as are the `keep - 1` states before that.
         """
-        name = workflow.name
         registry = self.runtime.registry
-        former = registry.channels_of(name)
-        if not former:
-            check_name(name)
+        if not registry.channels_of(workflow.name):
+            check_name(workflow.name)
         if prefix != API_PREFIX:
             check_prefix(prefix)
-        registry.deploy(workflow, channels, prefix=prefix, sessions=sessions)
-        tool, former_tool = registry.channels_of(name).get("mcp"), former.get("mcp")
-        # A tool whose schema and description are the same is no change to a client.
-        if tool is not former_tool and (
-            tool is None
-            or former_tool is None
-            or tool.workflow.plan is not former_tool.workflow.plan
-        ):
-            self._mcp.notify_tools_changed()
+        registry.deploy(workflow, channels, prefix=prefix, sessions=sessions, keep=keep)
+
+    def rollback(self, name: str, to: int | None = None) -> int:
+        """Make what `name` stood for before answer again, in one step; return its version.
+
+        What answered until now is kept in its place, so that this can be undone in the same way.
+
+        Parameters
+        ----------
+        name
+            What to take back, on all of its channels.
+        to
+            The version to restore; default is the one that answered before the present one.
+
+        Raises
+        ------
+        WorkflowNotFoundError
+            No workflow of that name is deployed.
+        VersionNotKeptError
+            That version is not kept; how many are is an argument of each deployment.
+        """
+        return self.runtime.registry.rollback(name, to)
 
     def register(self, name: str, workflow: object) -> None:
         """Deploy an agent or workflow on all channels under `name`.
@@ -229,17 +243,16 @@ class Nexus(DeploymentTarget):
         TypeError, ValueError
             It cannot be deployed, or not under that name.
         """
-        self.deploy(as_workflow(workflow, check_name(name)))
+        built = as_workflow(workflow, check_name(name))
+        warm_up(workflow)
+        self.deploy(built)
 
     def deregister(self, name: str) -> bool:
         """Take `name` off all channels; return whether it was deployed.
 
         A request that is running finishes.
         """
-        removed = self.runtime.registry.remove(name)
-        if removed:
-            self._mcp.notify_tools_changed()
-        return removed
+        return self.runtime.registry.remove(name)
 
     def allow(self, hosts: Iterable[str] = (), origins: Iterable[str] = ()) -> None:
         """Accept further values of ``Host`` and ``Origin``, as `allowed_hosts` and the other do.

@@ -15,7 +15,8 @@ from kaizen_nexus.deployment.other_apps import (
     keep_session_manager,
     register,
 )
-from kaizen_nexus.deployment.target import API_PREFIX, CHANNELS, DeploymentTarget
+from kaizen_nexus.deployment.target import API_PREFIX, CHANNELS, DEFAULT_KEEP, DeploymentTarget
+from kaizen_nexus.deployment.warming import warm_up
 from kaizen_nexus.monitoring import PerformanceMonitor
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def deploy_as_api(
     endpoint_name: str,
     prefix: str = API_PREFIX,
     use_cache: bool = True,
+    *,
+    keep: int = DEFAULT_KEEP,
 ) -> str:
     """Deploy `agent` as an HTTP endpoint.
 
@@ -58,6 +61,9 @@ def deploy_as_api(
         The path before the name.
     use_cache
         Whether an equal agent's plan may be reused.
+    keep
+        How many former versions `Nexus.rollback` can restore afterwards; apps of another kind
+        keep none.
 
     Returns
     -------
@@ -71,7 +77,9 @@ def deploy_as_api(
     TypeError
         The agent cannot be deployed, or the app cannot register. Nothing is registered then.
     """
-    _deploy(agent, nexus_app, endpoint_name, ("api",), use_cache=use_cache, prefix=prefix)
+    _deploy(
+        agent, nexus_app, endpoint_name, ("api",), use_cache=use_cache, prefix=prefix, keep=keep
+    )
     return _path(prefix, endpoint_name)
 
 
@@ -81,6 +89,8 @@ def deploy_as_cli(
     command_name: str,
     command_prefix: str = COMMAND_PREFIX,
     use_cache: bool = True,
+    *,
+    keep: int = DEFAULT_KEEP,
 ) -> str:
     """Deploy `agent` as a command; see `deploy_as_api` for the parameters.
 
@@ -96,7 +106,7 @@ def deploy_as_cli(
         The command line, to which the inputs are added as options: ``"nexus run {name}"``.
     """
     check_command_prefix(command_prefix)
-    _deploy(agent, nexus_app, command_name, ("cli",), use_cache=use_cache)
+    _deploy(agent, nexus_app, command_name, ("cli",), use_cache=use_cache, keep=keep)
     return f"{command_prefix} {command_name}"
 
 
@@ -106,6 +116,8 @@ def deploy_as_mcp(
     tool_name: str,
     tool_description: str | None = None,
     use_cache: bool = True,
+    *,
+    keep: int = DEFAULT_KEEP,
 ) -> str:
     """Deploy `agent` as an MCP tool; see `deploy_as_api` for the parameters.
 
@@ -120,7 +132,13 @@ def deploy_as_mcp(
         The tool's name.
     """
     _deploy(
-        agent, nexus_app, tool_name, ("mcp",), use_cache=use_cache, description=tool_description
+        agent,
+        nexus_app,
+        tool_name,
+        ("mcp",),
+        use_cache=use_cache,
+        description=tool_description,
+        keep=keep,
     )
     return tool_name
 
@@ -134,6 +152,7 @@ def deploy_multi_channel(
     prefix: str = API_PREFIX,
     command_prefix: str = COMMAND_PREFIX,
     tool_description: str | None = None,
+    keep: int = DEFAULT_KEEP,
 ) -> dict[str, str]:
     """Deploy `agent` on all three channels at once; see `deploy_as_api` for the parameters.
 
@@ -156,6 +175,7 @@ def deploy_multi_channel(
         use_cache=use_cache,
         prefix=prefix,
         description=tool_description,
+        keep=keep,
     )
     return _identifiers(name, prefix, command_prefix)
 
@@ -165,6 +185,8 @@ def deploy_with_sessions(
     nexus_app: object,
     name: str,
     session_manager: NexusSessionManager | None = None,
+    *,
+    keep: int = DEFAULT_KEEP,
 ) -> dict[str, str]:
     """Deploy `agent` on all three channels, with a session for each request that brings none.
 
@@ -185,7 +207,9 @@ def deploy_with_sessions(
     ValueError
         The app already keeps sessions in another manager.
     """
-    _deploy(agent, nexus_app, name, CHANNELS, sessions=True, session_manager=session_manager)
+    _deploy(
+        agent, nexus_app, name, CHANNELS, sessions=True, session_manager=session_manager, keep=keep
+    )
     return _identifiers(name)
 
 
@@ -210,6 +234,7 @@ def _deploy(
     description: str | None = None,
     sessions: bool = False,
     session_manager: NexusSessionManager | None = None,
+    keep: int = DEFAULT_KEEP,
 ) -> None:
     check_name(name)
     if description is not None and not isinstance(description, str):
@@ -226,9 +251,10 @@ def _deploy(
         workflow = _workflow(agent, name, use_cache)
         if description is not None:
             workflow = workflow.described(description)
+        warm_up(agent)
         if session_manager is not None:
             app.adopt_session_manager(session_manager)
-        app.deploy(workflow, channels=channels, prefix=prefix, sessions=sessions)
+        app.deploy(workflow, channels=channels, prefix=prefix, sessions=sessions, keep=keep)
 
 
 def _workflow(agent: object, name: str, use_cache: bool) -> Workflow:

@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from kaizen_nexus.monitoring import PerformanceMetrics
     from kaizen_nexus.sessions import NexusSessionManager
 
-__all__ = ["API_PREFIX", "CHANNELS", "DeploymentTarget"]
+__all__ = ["API_PREFIX", "CHANNELS", "DEFAULT_KEEP", "MAX_KEEP", "DeploymentTarget"]
 
 CHANNELS = ("api", "cli", "mcp")
 API_PREFIX = "/api/workflows"
+DEFAULT_KEEP = 1
+"""How many former states of a name a deployment keeps."""
+MAX_KEEP = 16
 
 
 class DeploymentTarget(ABC):
@@ -33,6 +36,7 @@ class DeploymentTarget(ABC):
         channels: Iterable[str] = CHANNELS,
         prefix: str = API_PREFIX,
         sessions: bool = False,
+        keep: int = DEFAULT_KEEP,
     ) -> None:
         """Make `workflow` answer under its name on `channels`, replacing what was there.
 
@@ -46,6 +50,8 @@ class DeploymentTarget(ABC):
             The URL path under which the API channel serves it, besides ``/api/workflows``.
         sessions
             Whether a request without a session gets a new one.
+        keep
+            How many former states of the name can be restored afterwards.
         """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Latency metrics of the five operations, and the monitor that times them."""
+"""Latencies of the five operations and of each workflow, and the monitor that times them."""
 
 from kaizen_nexus._accel import PerformanceMonitor
 from kaizen_nexus.monitoring.metrics import (
@@ -8,12 +8,15 @@ from kaizen_nexus.monitoring.metrics import (
     reset_global_metrics,
 )
 from kaizen_nexus.monitoring.samples import RecentSamples
+from kaizen_nexus.monitoring.workflows import WorkflowMeter, WorkflowMeters
 
 __all__ = [
     "OPERATIONS",
     "PerformanceMetrics",
     "PerformanceMonitor",
     "RecentSamples",
+    "WorkflowMeter",
+    "WorkflowMeters",
     "get_global_metrics",
     "reset_global_metrics",
 ]

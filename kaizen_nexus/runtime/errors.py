@@ -15,6 +15,7 @@ __all__ = [
     "ResultTooLargeError",
     "RunFailedError",
     "SessionNotFoundError",
+    "VersionNotKeptError",
     "WorkflowNotFoundError",
 ]
 
@@ -27,6 +28,21 @@ class WorkflowNotFoundError(NexusError, LookupError):
         self.channel = channel
         where = f" on the {channel} channel" if channel else ""
         super().__init__(f"no workflow named {name[:128]!r} is deployed{where}")
+
+
+class VersionNotKeptError(NexusError, LookupError):
+    """A workflow cannot be taken back to a version that is not kept."""
+
+    def __init__(self, name: str, version: int | None, kept: list[int]) -> None:
+        self.name = name
+        self.version = version
+        what = f"no former version of {name!r} is kept"
+        if kept:
+            what = f"version {version} of {name!r} is not kept, but {', '.join(map(str, kept))}"
+        super().__init__(
+            f"{what}: deploy what is to answer instead, and with a higher keep if more former "
+            "versions are to be there the next time"
+        )
 
 
 class SessionNotFoundError(NexusError, LookupError):

@@ -52,6 +52,7 @@ class Health:
         executor = self._runtime.executor
         return {
             "operations": self._runtime.metrics.get_summary(),
+            "workflows": self._runtime.registry.meters.summary(),
             "sessions": self._runtime.sessions.get_session_metrics(),
             "deployment_cache": get_deployment_cache().stats(),
             "replays": self._runtime.replays.figures(),

@@ -90,8 +90,9 @@ class Runtime:
         return await self._perform(deployment, invocation)
 
     async def _perform(self, deployment: Deployment, invocation: Invocation) -> Result:
-        """Run a workflow and record it under its channel, whether it fails or not."""
+        """Run a workflow and record it, whether it fails or not: by channel, and by version."""
         started = perf_counter_ns()
+        deployment.meter.begin()
         failed = True
         try:
             inputs = deployment.workflow.validate(invocation.inputs)
@@ -107,6 +108,7 @@ class Runtime:
         finally:
             elapsed = perf_counter_ns() - started
             self.metrics.record(invocation.channel, elapsed / 1e9, failed=failed)
+            deployment.meter.end(invocation.channel, elapsed / 1e9, failed)
         return Result(
             body=body,
             session_id=session_id,

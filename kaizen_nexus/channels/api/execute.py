@@ -31,6 +31,7 @@ CHANNEL = "api"
 SESSION_HEADER = "X-Session-ID"
 
 _SESSION = SESSION_HEADER.lower().encode()
+_VERSION = b"x-workflow-version"
 _PREFIX = f"{API_PREFIX}/"
 _SUFFIX = "/execute"
 _JSON = (b"content-type", b"application/json")
@@ -80,7 +81,8 @@ class Execution:
         await send({"type": "http.response.body", "body": body})
 
     async def _execute(self, name: str, scope: Scope, receive: Receive) -> Result:
-        deployment = self._runtime.registry.find(name, CHANNEL)
+        registry = self._runtime.registry
+        registry.find(name, CHANNEL)  # nobody's body is not read
         # Of a header that comes twice, the first counts, as it does with Starlette.
         headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
         body = await receive_body(receive, headers.get(b"content-length"), self._max_body)
@@ -90,7 +92,8 @@ class Execution:
             Invocation(
                 name=name,
                 channel=CHANNEL,
-                inputs=_inputs_of(json_object(body), deployment),
+                # Whatever was deployed while the body arrived.
+                inputs=_inputs_of(json_object(body), registry.find(name, CHANNEL)),
                 session_id=None if session_id is None else session_id.decode("latin-1"),
                 caller=caller_of(scope),
                 caller_gone=partial(until_disconnected, receive),
@@ -166,7 +169,7 @@ _ENCODER = msgspec.json.Encoder()
 
 def _headers(result: Result) -> list[tuple[bytes, bytes]]:
     """Return what the answer's headers say of the result."""
-    headers = []
+    headers = [(_VERSION, b"%d" % result.version)]
     if result.session_id is not None:
         headers.append((_SESSION, result.session_id.encode("latin-1")))
     if result.replayed:

@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kaizen_nexus.channels.api.execute import CHANNEL
-from kaizen_nexus.runtime.errors import WorkflowNotFoundError
 from kaizen_nexus.runtime.registry import Deployment
 from kaizen_nexus.runtime.service import Runtime
 
@@ -49,10 +48,16 @@ class WorkflowEndpoints:
     async def show(self, request: Request) -> Response:
         """Describe one workflow with its schemas: ``GET /api/workflows/{name}``."""
         name = request.path_params["name"]
-        deployments = self._runtime.registry.channels_of(name)
-        if not deployments:
-            raise WorkflowNotFoundError(name)
-        return json_response(_description(name, deployments))
+        registry = self._runtime.registry
+        history = registry.history_of(name)
+        return json_response(
+            {
+                **_description(name, history.current.channels),
+                "since": history.current.since.isoformat(),
+                "kept": [state.version for state in history.kept],
+                "in_flight": registry.meters.in_flight(name),
+            }
+        )
 
 
 def _summary(registry: Any, name: str) -> dict[str, Any]:

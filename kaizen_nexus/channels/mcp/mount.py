@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
+from kaizen_nexus.runtime.registry import Channels
 from kaizen_nexus.runtime.service import Runtime
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from kaizen_nexus.channels.mcp.http import McpEndpoint
 
 __all__ = ["McpMount"]
+
+CHANNEL = "mcp"
 
 
 class McpMount:
@@ -38,6 +41,7 @@ class McpMount:
         self._max_body = max_body
         self._endpoint: McpEndpoint | None = None
         self._stdio: ToolChanges | None = None
+        runtime.registry.observe(self._deployed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -58,6 +62,14 @@ class McpMount:
         """Close the streams of subscribed clients, so that a server can finish its connections."""
         if self._endpoint is not None:
             self._endpoint.end_subscriptions()
+
+    def _deployed(self, before: Channels, after: Channels) -> None:
+        """Tell subscribed clients of a change, unless a client would not see any."""
+        former, tool = before.get(CHANNEL), after.get(CHANNEL)
+        if tool is not former and (
+            tool is None or former is None or tool.workflow.plan is not former.workflow.plan
+        ):
+            self.notify_tools_changed()
 
     def notify_tools_changed(self) -> None:
         """Tell subscribed clients that the list of tools is another one now; from any thread."""

@@ -1,0 +1,167 @@
+"""Measurements by workflow, version and channel, of which there are never more than so many.
+
+A version that answers no more, and is not kept, leaves once its last run has ended. Its figures
+are then part of those of all others that have left, as are those that came when there was no room.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Any
+
+from kaizen_nexus._accel import LatencyHistogram
+
+__all__ = ["WorkflowMeter", "WorkflowMeters"]
+
+DEFAULT_MAX_SERIES = 256
+
+
+class _Series:
+    """Latencies and failures."""
+
+    __slots__ = ("_lock", "failures", "histogram")
+
+    def __init__(self) -> None:
+        # No retained samples: a summary is within 0.1 % without them, and takes a third less.
+        self.histogram = LatencyHistogram(exact=0)
+        self.failures = 0
+        self._lock = threading.Lock()
+
+    def record(self, seconds: float, failed: bool) -> None:
+        self.histogram.record(seconds)
+        if failed:
+            with self._lock:
+                self.failures += 1
+
+    def absorb(self, other: _Series) -> None:
+        self.histogram.merge(other.histogram)
+        with self._lock:
+            self.failures += other.failures
+
+    def summary(self) -> dict[str, float]:
+        return {**self.histogram.summary(), "failures": self.failures}
+
+
+class WorkflowMeter:
+    """Measures one version of a workflow: the runs in flight, and those that ended, by channel.
+
+    Thread-safe. It is made by `WorkflowMeters.open`, and refers to no agent.
+    """
+
+    __slots__ = ("_meters", "_retired", "_running", "_series", "version", "workflow")
+
+    def __init__(self, meters: WorkflowMeters, workflow: str, version: int) -> None:
+        self.workflow = workflow
+        self.version = version
+        self._meters = meters
+        self._retired = False
+        # Its length is the number of runs: appending and popping need no lock.
+        self._running: deque[None] = deque()
+        self._series: dict[str, _Series] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """How many runs have begun and not ended."""
+        return len(self._running)
+
+    def begin(self) -> None:
+        """Count a run that begins; `end` is called for each."""
+        self._running.append(None)
+
+    def end(self, channel: str, seconds: float, failed: bool) -> None:
+        """Record a run that ended, however it did."""
+        series = self._series.get(channel) or self._meters._series_of(self, channel)
+        series.record(seconds, failed)
+        self._running.pop()
+        if self._retired and not self._running:
+            self._meters._fold(self)
+
+    def retire(self) -> None:
+        """Take this version's figures together with the others' once no run is in flight."""
+        self._retired = True
+        if not self._running:
+            self._meters._fold(self)
+
+
+class WorkflowMeters:
+    """The meters of an app.
+
+    Parameters
+    ----------
+    max_series
+        How many combinations of workflow, version and channel are measured on their own. One takes
+        4 KiB at first, and at most 230 KiB, which latencies of all magnitudes would need.
+    """
+
+    def __init__(self, max_series: int = DEFAULT_MAX_SERIES) -> None:
+        self.max_series = max_series
+        self._lock = threading.Lock()
+        self._meters: dict[WorkflowMeter, None] = {}
+        self._count = 0
+        self._other = _Series()
+
+    def open(self, workflow: str, version: int) -> WorkflowMeter:
+        """Return a new meter, which is listed until it has retired and nothing is in flight."""
+        meter = WorkflowMeter(self, workflow, version)
+        with self._lock:
+            self._meters[meter] = None
+        return meter
+
+    def in_flight(self, workflow: str) -> dict[int, int]:
+        """Return how many runs of each version are in flight; one that has left is not listed."""
+        counts: dict[int, int] = {}
+        for meter in self._listed():
+            if meter.workflow == workflow:
+                counts[meter.version] = counts.get(meter.version, 0) + meter.in_flight
+        return counts
+
+    def summary(self) -> dict[str, Any]:
+        """Return all figures, durations in seconds.
+
+        Returns
+        -------
+        dict
+            ``series``, a list with ``workflow``, ``version``, ``channel``, ``in_flight`` of the
+            version, ``failures`` and the statistics of a `LatencyHistogram` for each; ``other``,
+            the same statistics of all the rest together; and ``max_series``.
+        """
+        series = [
+            {
+                "workflow": meter.workflow,
+                "version": meter.version,
+                "channel": channel,
+                "in_flight": meter.in_flight,
+                **held.summary(),
+            }
+            for meter in self._listed()
+            for channel, held in meter._series.copy().items()
+            if held is not self._other
+        ]
+        return {"series": series, "other": self._other.summary(), "max_series": self.max_series}
+
+    def _listed(self) -> list[WorkflowMeter]:
+        with self._lock:
+            return list(self._meters)
+
+    def _series_of(self, meter: WorkflowMeter, channel: str) -> _Series:
+        """Return what records the runs on `channel`: a series of its own, if there is room."""
+        with self._lock:
+            series = meter._series.get(channel)
+            if series is None:
+                if self._count < self.max_series:
+                    series = _Series()
+                    self._count += 1
+                else:
+                    series = self._other
+                meter._series[channel] = series
+        return series
+
+    def _fold(self, meter: WorkflowMeter) -> None:
+        with self._lock:
+            self._meters.pop(meter, None)
+            leaving = [series for series in meter._series.values() if series is not self._other]
+            meter._series.clear()
+            self._count -= len(leaving)
+        for series in leaving:
+            self._other.absorb(series)
