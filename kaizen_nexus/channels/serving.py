@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from kaizen_nexus.channels.http1 import DEFAULT_LIMITS, HttpLimits, limited_protocol
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
@@ -127,6 +129,8 @@ class HttpServer:
         Seconds that running requests get to finish at shutdown.
     on_stop
         Called on the event loop when shutdown begins: to end streams that would never finish.
+    limits
+        What one connection may cost.
     """
 
     def __init__(
@@ -135,6 +139,7 @@ class HttpServer:
         sockets: Sequence[socket.socket],
         grace: float,
         on_stop: Callable[[], None],
+        limits: HttpLimits = DEFAULT_LIMITS,
     ) -> None:
         self._sockets = list(sockets)
         self._grace = grace
@@ -142,7 +147,10 @@ class HttpServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
+                http=limited_protocol(limits),
+                ws="none",
                 lifespan="on",
+                timeout_keep_alive=limits.keep_alive,
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,

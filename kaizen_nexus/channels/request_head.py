@@ -1,0 +1,79 @@
+"""Which heads of HTTP/1 requests are in order, beyond what the parser sees to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import httptools
+
+__all__ = ["RefusedError", "check_head"]
+
+
+class RefusedError(Exception):
+    """A request is not answered by the app, and its connection is closed.
+
+    Parameters
+    ----------
+    status
+        The HTTP status code that it is answered with.
+    detail
+        What is wrong with it.
+    """
+
+    def __init__(self, status: int, detail: str) -> None:
+        self.status = status
+        self.detail = detail
+        super().__init__(detail)
+
+
+def check_head(
+    version: str,
+    method: bytes,
+    target: bytes,
+    headers: Sequence[tuple[bytes, bytes]],
+    *,
+    upgrades: bool,
+) -> None:
+    """Refuse a head that others could understand differently.
+
+    Parameters
+    ----------
+    version
+        The version of HTTP, such as ``"1.1"``.
+    method, target
+        The first line's other parts.
+    headers
+        Names in lower case, and values.
+    upgrades
+        Whether it asks for another protocol.
+
+    Raises
+    ------
+    RefusedError
+        The version is not 1.0 or 1.1; there is not exactly one Host; the body could end at two
+        places; the target is of another host, or of no form that a server answers.
+    """
+    if version not in {"1.1", "1.0"}:
+        raise RefusedError(400, f"HTTP/{version} is not spoken here")
+    hosts = [value for name, value in headers if name == b"host"]
+    if len(hosts) != 1:
+        raise RefusedError(400, f"a request has one Host header, not {len(hosts)}")
+    codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+    sized = any(name == b"content-length" for name, _ in headers)
+    if codings and (codings != [b"chunked"] or sized or version != "1.1"):
+        raise RefusedError(400, "a body ends by its chunks or its length, nothing else")
+    if method == b"CONNECT" or (upgrades and (codings or sized)):
+        raise RefusedError(400, "this is no proxy, and speaks HTTP/1 alone")
+    if not target.startswith(b"/") or b"#" in target:
+        _check_unusual_target(target, hosts[0])
+
+
+def _check_unusual_target(target: bytes, host: bytes) -> None:
+    try:
+        url = httptools.parse_url(target)
+    except httptools.HttpParserInvalidURLError:
+        raise RefusedError(400, "the target of the request is malformed") from None
+    authority = target.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0]
+    foreign = url.schema is not None and authority.lower() != host.strip().lower()
+    if foreign or url.path is None or url.fragment is not None:
+        raise RefusedError(400, "the target of the request is not of the host that it names")
