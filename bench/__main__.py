@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
+OWN_PYTHON = ("LitServe", "kailash-nexus")
+OWN_PYTHON_WORDS = " or ".join(OWN_PYTHON)
+"""Contenders of the suite ``serve`` that may have an interpreter of their own."""
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "python -m bench") -> int:
@@ -69,20 +72,44 @@ def parse(program: str) -> argparse.ArgumentParser:
         description="The same operations on the same Kaizen agent, by this package and by "
         "kailash-kaizen with kailash-nexus, which must be installed.",
     )
+    serve = suites.add_parser(
+        "serve",
+        help="servers under load, ours beside others",
+        description="Servers under load, side by side: ours, a bare ASGI app, FastAPI, LitServe, "
+        "kailash-nexus, the MCP SDK and FastMCP, as far as they are installed.",
+    )
     wheel = suites.add_parser(
         "wheel",
         help="how expired sessions are found: a scan against timing wheels",
         description="The structures that could find expired sessions, from a checkout: they are "
         "compiled when they are first measured.",
     )
-    for suite in (core, guide, kaizen, wheel):
+    for suite in (core, guide, kaizen, serve, wheel):
         suite.add_argument(
             "--quick", action="store_true", help="smaller and shorter, for a first impression"
         )
         suite.add_argument("--json", type=Path, metavar="FILE", help="also write all figures")
         suite.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables")
-    core.add_argument("--plots", type=Path, metavar="DIR", help="also draw SVG files")
+    for suite in (core, serve):
+        suite.add_argument("--plots", type=Path, metavar="DIR", help="also draw SVG files")
+    serve.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        type=contender_python,
+        metavar="NAME=PATH",
+        help="the interpreter that has a contender which does not fit beside this package: "
+        "LitServe or kailash-nexus; may be repeated",
+    )
     return parser
+
+
+def contender_python(text: str) -> tuple[str, str]:
+    """Return the contender's name and its interpreter; for argparse."""
+    name, equals, path = text.partition("=")
+    if not equals or name not in OWN_PYTHON:
+        raise argparse.ArgumentTypeError(f"expected NAME=PATH, where NAME is {OWN_PYTHON_WORDS}")
+    return name, path
 
 
 def prefer_installed_package() -> None:
@@ -102,7 +129,7 @@ def measure(options: argparse.Namespace) -> int:
     from bench.core.contenders import WrongAnswerError
     from bench.report import as_markdown, write_json
 
-    suites = {"core": core, "guide": guide, "kaizen": kaizen, "wheel": wheel}
+    suites = {"core": core, "guide": guide, "kaizen": kaizen, "serve": serve, "wheel": wheel}
     try:
         sections, packages = suites[options.suite](options)
     except WrongAnswerError as error:
@@ -142,6 +169,21 @@ def kaizen(options: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:
 
     chosen = scale.QUICK if options.quick else scale.FULL
     return kaizen.measure(chosen, progress.reporter()), kaizen.PACKAGES
+
+
+def serve(options: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:
+    """Run the suite ``serve``, which needs the extra ``serve`` itself."""
+    from bench import progress, serve
+
+    if options.plots is not None:
+        check_matplotlib()
+    scale = serve.QUICK if options.quick else serve.FULL
+    sections = serve.measure(scale, dict(options.python), progress.reporter())
+    if options.plots is not None:
+        from bench.serve import plots
+
+        plots.write(sections, options.plots)
+    return sections, serve.PACKAGES
 
 
 def wheel(options: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:

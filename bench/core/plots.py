@@ -24,9 +24,11 @@ from kaizen_nexus._extras import missing_extra
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["write"]
+__all__ = ["Data", "Plot", "time_label", "write"]
 
 Data = Mapping[str, Any]
+Plot = tuple[str, str, str, "Callable[[Axes, Data], None]"]
+"""The file's name, the data that it needs, its title, and what draws it."""
 
 # Okabe and Ito's colours, which the colour-blind can tell apart, and which show on white and black.
 COLOURS = {
@@ -65,8 +67,19 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def write(sections: Sequence[Section], folder: Path) -> list[Path]:
+def write(
+    sections: Sequence[Section], folder: Path, plots: Sequence[Plot] | None = None
+) -> list[Path]:
     """Draw what the sections' data allows as SVG files in `folder`, which is made if need be.
+
+    Parameters
+    ----------
+    sections
+        What has been measured.
+    folder
+        Where to write.
+    plots
+        What to draw; default is the plots of the core.
 
     Raises
     ------
@@ -84,7 +97,7 @@ def write(sections: Sequence[Section], folder: Path) -> list[Path]:
         data.update(section.data)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, needed, title, draw in PLOTS:
+    for name, needed, title, draw in PLOTS if plots is None else plots:
         if needed not in data:
             continue
         with mpl.rc_context(STYLE):
@@ -119,7 +132,7 @@ def _latency_by_size(axes: Axes, data: Data) -> None:
     axes.minorticks_off()
     axes.set_xlabel("sessions in the table")
     axes.set_ylabel("one get, random ids")
-    axes.yaxis.set_major_formatter(_time)
+    axes.yaxis.set_major_formatter(time_label)
     axes.margins(x=0.03)
 
 
@@ -133,7 +146,7 @@ def _pauses(axes: Axes, data: Data) -> None:
     axes.minorticks_off()
     axes.set_xlabel("latency of a get or update (dotted: without a sweep)")
     axes.set_ylabel("part of them that take as long")
-    axes.xaxis.set_major_formatter(_time)
+    axes.xaxis.set_major_formatter(time_label)
     axes.axvline(5e6, color=NEUTRAL, linewidth=0.8)
     axes.axhline(1e-3, color=NEUTRAL, linewidth=0.8)
     axes.annotate(
@@ -155,10 +168,10 @@ def _creating(axes: Axes, data: Data) -> None:
     axes.set_xlabel("sessions created so far")
     axes.set_ylabel(f"longest of {bucket:,} creates")
     axes.xaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
-    axes.yaxis.set_major_formatter(_time)
+    axes.yaxis.set_major_formatter(time_label)
 
 
-def _time(nanoseconds: float, _: float = 0) -> str:
+def time_label(nanoseconds: float, _: float = 0) -> str:
     """Return the label of a tick at a round number of nanoseconds."""
     for size, unit in ((1e9, "s"), (1e6, "ms"), (1e3, "µs")):
         if nanoseconds >= size:
@@ -166,7 +179,7 @@ def _time(nanoseconds: float, _: float = 0) -> str:
     return f"{nanoseconds:g} ns"
 
 
-PLOTS: tuple[tuple[str, str, str, Callable[[Axes, Data], None]], ...] = (
+PLOTS: Sequence[Plot] = (
     (
         "latency-by-size",
         "cost_by_size_ns",

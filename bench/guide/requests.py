@@ -19,26 +19,14 @@ from bench.report import Row
 from bench.timing import Sample, alternate
 from kaizen_nexus import Nexus, deploy_multi_channel
 
-__all__ = ["execution"]
+__all__ = ["execution", "serving", "whole_process"]
 
 
 def execution(rounds: int) -> list[Row]:
     """One request on each channel, against a server on a real socket."""
     with serving() as app, http_request(app) as over_http:
-        command = [*nexus_program(), "run", "assistant", "--query", "x", "-o", "json"]
-        environment = {**os.environ, "NEXUS_URL": app.url}
-
-        def over_cli() -> None:
-            completed = subprocess.run(
-                command, env=environment, capture_output=True, check=True, timeout=60
-            )
-            check(json.loads(completed.stdout)["result"])
-
-        def interpreter() -> None:
-            subprocess.run([sys.executable, "-c", "pass"], check=True, timeout=60)
-
         api = alternate({"api": over_http}, rounds * 4)["api"]
-        processes = alternate({"cli": over_cli, "python": interpreter}, max(5, rounds // 2))
+        processes = whole_process(app, max(5, rounds // 2))
         mcp = asyncio.run(over_mcp(app, rounds * 2))
     cli = processes["cli"]
     ratio = cli.median / processes["python"].median
@@ -52,6 +40,23 @@ def execution(rounds: int) -> list[Row]:
         ),
         Row("MCP overhead", milliseconds(mcp), "50 ms", mcp.median < 0.050),
     ]
+
+
+def whole_process(app: Nexus, rounds: int) -> dict[str, Sample]:
+    """Time ``nexus run`` as a whole process, beside an interpreter that does nothing."""
+    command = [*nexus_program(), "run", "assistant", "--query", "x", "-o", "json"]
+    environment = {**os.environ, "NEXUS_URL": app.url}
+
+    def over_cli() -> None:
+        completed = subprocess.run(
+            command, env=environment, capture_output=True, check=True, timeout=60
+        )
+        check(json.loads(completed.stdout)["result"])
+
+    def interpreter() -> None:
+        subprocess.run([sys.executable, "-c", "pass"], check=True, timeout=60)
+
+    return alternate({"cli": over_cli, "python": interpreter}, rounds)
 
 
 async def over_mcp(app: Nexus, rounds: int) -> Sample:

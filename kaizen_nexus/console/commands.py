@@ -19,7 +19,7 @@ from kaizen_nexus.console.completion import ForwardedCommand, complete_argument
 
 __all__ = ["nexus", "run_command"]
 
-SUITES = ("core", "guide", "kaizen", "wheel")
+SUITES = ("core", "guide", "kaizen", "serve", "wheel")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 PORT = click.IntRange(0, 65_535)
 TARGET_HELP = "TARGET is module:app or path/to/file.py:app; the app's name is 'app' if left out."

@@ -1,0 +1,216 @@
+"""A load generator on raw sockets: ``python generator.py`` with a plan on standard input.
+
+It is a program of its own, of the standard library alone, so that it neither shares an interpreter
+with what it loads nor costs more than it must. It polls its connections without ever sleeping:
+an event loop's timers are a millisecond coarse, which is longer than the answers take.
+
+In an *open loop* requests are due at moments that do not depend on the answers (those of a Poisson
+process), and latency counts from the moment at which a request was due. A server that stalls
+is thus charged for what waited meanwhile; nothing is coordinated with it, nothing omitted. In a
+*closed loop* each connection sends its next request when it has the answer to the last.
+
+Every answer must have a status from 200 to 299 and contain the number of its request.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import select
+import socket
+import sys
+import time
+from collections import deque
+from typing import Any
+
+NUMBER = "@NUMBER@"
+VALUE = "@VALUE@"
+LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+DRAIN = 1.0
+"""Seconds after the end of an open loop in which answers still count."""
+PATIENCE = 20.0
+"""Seconds without any answer after which a server is taken for dead."""
+
+
+class BadAnswerError(Exception):
+    """An answer that no load should be measured with."""
+
+
+class Connection:
+    """One connection, which has at most one request under way."""
+
+    __slots__ = ("_buffer", "_expected", "due", "socket")
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.socket = socket.create_connection(address, timeout=10)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.due = 0.0
+        self._buffer = b""
+        self._expected = b""
+
+    def send(self, request: bytes, expected: bytes, due: float) -> None:
+        """Send a request that was due at a moment."""
+        self.due = due
+        self._expected = expected
+        self.socket.sendall(request)
+
+    def receive(self) -> bool:
+        """Read what has come; return whether that completes the answer, which is checked then."""
+        data = self.socket.recv(65_536)
+        if not data:
+            raise BadAnswerError("the server closed a connection")
+        self._buffer += data
+        head, separator, body = self._buffer.partition(b"\r\n\r\n")
+        if not separator:
+            return False
+        length = LENGTH.search(head)
+        if length is None:
+            if not body.endswith(b"0\r\n\r\n"):
+                return False
+        elif len(body) < int(length[1]):
+            return False
+        if head[9:10] != b"2" or self._expected not in body:
+            raise BadAnswerError(self._buffer[:500].decode("latin-1"))
+        self._buffer = b""
+        return True
+
+
+class Requests:
+    """The requests of a plan, each with a number of its own."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self._body: str = plan["body"]
+        self._head: str = plan["head"]
+        self._values: list[str] = plan["values"] or [""]
+        self._expected: str = plan["expected"]
+        self._number: int = plan["first"]
+
+    def next(self) -> tuple[bytes, bytes]:
+        """Return a request, and what its answer must contain."""
+        number = str(self._number)
+        value = self._values[self._number % len(self._values)]
+        self._number += 1
+        body = self._body.replace(NUMBER, number)
+        head = self._head.replace(VALUE, value)
+        request = f"{head}Content-Length: {len(body)}\r\n\r\n{body}"
+        return request.encode(), self._expected.replace(NUMBER, number).encode()
+
+
+class Generator:
+    """Loads a server with the requests of a plan."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self._requests = Requests(plan)
+        address = (plan["host"], plan["port"])
+        self._connections = [Connection(address) for _ in range(plan["connections"])]
+        self._by_number = {c.socket.fileno(): c for c in self._connections}
+        self._poll = select.poll()
+        for number in self._by_number:
+            self._poll.register(number, select.POLLIN)
+        self._last_answer = time.perf_counter()
+
+    def closed(self, seconds: float) -> dict[str, Any]:
+        """Keep every connection busy for so long, then wait for the last answers."""
+        clock = time.perf_counter
+        latencies: list[float] = []
+        started = clock()
+        sent = len(self._connections)
+        for connection in self._connections:
+            connection.send(*self._requests.next(), clock())
+        while clock() < started + seconds:
+            for connection in self._answered(latencies):
+                connection.send(*self._requests.next(), clock())
+                sent += 1
+        # What the server has begun counts: its CPU time is compared with the answers.
+        while len(latencies) < sent:
+            self._answered(latencies)
+        return summary(latencies, clock() - started, offered=sent)
+
+    def open(self, seconds: float, rate: float, seed: int) -> dict[str, Any]:
+        """Send `rate` requests a second on average, however long the answers take."""
+        clock = time.perf_counter
+        gap = random.Random(seed).expovariate  # noqa: S311 - when to send, not a secret
+        latencies: list[float] = []
+        waiting: deque[float] = deque()
+        idle = deque(self._connections)
+        offered = 0
+        started = clock()
+        due = started + gap(rate)
+        end = started + seconds
+        while True:
+            now = clock()
+            while due <= now and due < end:
+                waiting.append(due)
+                offered += 1
+                due += gap(rate)
+            while waiting and idle:
+                connection = idle.popleft()
+                connection.send(*self._requests.next(), waiting.popleft())
+            idle.extend(self._answered(latencies))
+            if now >= end:
+                finished = not waiting and len(idle) == len(self._connections)
+                if finished or now >= end + DRAIN:
+                    break
+        # What is still without an answer has taken this long, at least.
+        now = clock()
+        busy = set(self._connections).difference(idle)
+        unanswered = [now - at for at in (*waiting, *(c.due for c in busy))]
+        return summary(latencies, clock() - started, offered, unanswered)
+
+    def _answered(self, latencies: list[float]) -> list[Connection]:
+        """Return the connections whose answer has come by now, after noting its latency."""
+        done = []
+        for number, _ in self._poll.poll(0):
+            connection = self._by_number[number]
+            if connection.receive():
+                self._last_answer = time.perf_counter()
+                latencies.append(self._last_answer - connection.due)
+                done.append(connection)
+        if not done and time.perf_counter() - self._last_answer > PATIENCE:
+            raise BadAnswerError(f"no answer for {PATIENCE:g} seconds")
+        return done
+
+
+def summary(
+    latencies: list[float], seconds: float, offered: int, unanswered: list[float] | None = None
+) -> dict[str, Any]:
+    """Return what is to be told of a run; latencies are in seconds."""
+    ordered = sorted([*latencies, *(unanswered or ())])
+
+    def percentile(percent: float) -> float:
+        at: float = ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+        return at
+
+    if not latencies:
+        raise BadAnswerError("nothing was answered")
+    return {
+        "requests": len(latencies),
+        "seconds": seconds,
+        "offered": offered,
+        "p50": percentile(50),
+        "p99": percentile(99),
+    }
+
+
+def main() -> int:
+    """Do what the plan says, and print the summary."""
+    plan = json.load(sys.stdin)
+    try:
+        generator = Generator(plan)
+        if plan["rate"] is None:
+            result = generator.closed(plan["seconds"])
+        else:
+            result = generator.open(plan["seconds"], plan["rate"], plan["seed"])
+    except (BadAnswerError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    json.dump(result, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    import gc
+
+    gc.disable()  # nothing here is cyclic, and a pause would be charged to the server
+    raise SystemExit(main())
