@@ -36,7 +36,10 @@ def loads(text: bytes) -> Any:
     except ValueError as error:
         # What the hooks below raise, and integers with more digits than int() converts.
         raise StrictJsonError(str(error)) from None
-    check(value, escapes="\\u" in decoded)
+    # A text with so few brackets is not nested deeply, and only escapes make surrogates.
+    escapes = "\\u" in decoded
+    if escapes or decoded.count("[") + decoded.count("{") > MAX_DEPTH:
+        check(value, escapes=escapes)
     return value
 
 
