@@ -11,9 +11,10 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from kaizen_nexus.channels.addressing import AddressCheck
-from kaizen_nexus.channels.api.execute import DirectRoute, Execution
+from kaizen_nexus.channels.api.execute import Execution
 from kaizen_nexus.channels.api.routes import api_routes, prefixed_routes
 from kaizen_nexus.channels.cli.endpoint import CliEndpoint
+from kaizen_nexus.channels.direct import MCP_PATH, DirectRoute
 from kaizen_nexus.channels.problems import EXCEPTION_HANDLERS
 
 if TYPE_CHECKING:
@@ -47,12 +48,12 @@ def asgi_stack(
         routes=[
             *api_routes(runtime, health, execution, options.max_body),
             Route("/cli/run", CliEndpoint(runtime, options.max_body), methods=["POST"]),
-            Route("/mcp", mcp),
+            Route(MCP_PATH, mcp),
             *prefixed_routes(runtime, execution),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
     )
     # What is to come before every request goes around this.
-    app = DirectRoute(routes, execution)
+    app = DirectRoute(routes, execution, mcp)
     return AddressCheck(app, options.allowed_hosts, options.allowed_origins)

@@ -20,20 +20,18 @@ from kaizen_nexus.deployment.target import API_PREFIX
 from kaizen_nexus.runtime.invocation import Invocation, Result
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import Receive, Scope, Send
 
     from kaizen_nexus.runtime.registry import Deployment
     from kaizen_nexus.runtime.service import Runtime
 
-__all__ = ["CHANNEL", "SESSION_HEADER", "DirectRoute", "Execution", "PrefixedExecution"]
+__all__ = ["CHANNEL", "SESSION_HEADER", "Execution", "PrefixedExecution"]
 
 CHANNEL = "api"
 SESSION_HEADER = "X-Session-ID"
 
 _SESSION = SESSION_HEADER.lower().encode()
 _VERSION = b"x-workflow-version"
-_PREFIX = f"{API_PREFIX}/"
-_SUFFIX = "/execute"
 _JSON = (b"content-type", b"application/json")
 _REPLAYED = (REPLAYED_HEADER.lower().encode(), b"true")
 
@@ -100,33 +98,6 @@ class Execution:
                 idempotency_key=key,
             )
         )
-
-
-class DirectRoute:
-    """ASGI middleware that answers requests to run a workflow, and passes on all others.
-
-    Parameters
-    ----------
-    app
-        The router, which has a route for them as well, for apps that are mounted in others.
-    execution
-        What answers them.
-    """
-
-    def __init__(self, app: ASGIApp, execution: Execution) -> None:
-        self._app = app
-        self._execution = execution
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one ASGI connection."""
-        if scope["type"] == "http" and scope["method"] == "POST":
-            path: str = scope["path"]
-            if path.startswith(_PREFIX) and path.endswith(_SUFFIX):
-                name = path[len(_PREFIX) : -len(_SUFFIX)]
-                if name and "/" not in name:
-                    await self._execution.answer(name, scope, receive, send)
-                    return
-        await self._app(scope, receive, send)
 
 
 class PrefixedExecution:

@@ -16,7 +16,8 @@ import anyio
 
 from kaizen_nexus.channels.body import DEFAULT_MAX_BODY
 from kaizen_nexus.channels.mcp.changes import ToolChanges
-from kaizen_nexus.channels.mcp.server import build_server
+from kaizen_nexus.channels.mcp.plain import PlainCalls
+from kaizen_nexus.channels.mcp.server import Methods, build_server
 from kaizen_nexus.channels.problems import problem_response
 
 if TYPE_CHECKING:
@@ -54,7 +55,10 @@ class McpEndpoint:
     def __init__(self, runtime: Runtime, *, max_body: int = DEFAULT_MAX_BODY) -> None:
         self._max_body = max_body
         self._changes = ToolChanges()
-        self._server = build_server(runtime, self._changes)
+        methods = Methods(runtime)
+        self._server = build_server(runtime, self._changes, methods=methods)
+        plain = self._server.plain
+        self._plain = None if plain is None else PlainCalls(plain, methods, max_body)
         self._run: _Run | None = None
         self._stopped_on: asyncio.AbstractEventLoop | None = None
 
@@ -75,6 +79,18 @@ class McpEndpoint:
             await self._refuse(scope, receive, send)
             return
         await run.transport.handle_request(scope, receive, send)
+
+    async def answer_plain(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
+        """Answer a call that needs nothing of the SDK, in the same way.
+
+        Returns
+        -------
+        Receive or None
+            None if it was answered; otherwise where to receive it from, for whatever is to.
+        """
+        if self._plain is None or self._run is None or not self._run.is_serving():
+            return receive
+        return await self._plain.answer(scope, receive, send)
 
     async def start(self) -> None:
         """Get ready to serve on this event loop; nothing happens if it is being served already.
@@ -156,6 +172,14 @@ class _Run:
     def is_alive(self) -> bool:
         """Whether requests on `loop` can be handled."""
         return not self.task.done() and not self.loop.is_closed()
+
+    def is_serving(self) -> bool:
+        """Whether requests on this event loop can be handled, and at once."""
+        return (
+            self.entered.is_set()
+            and not self.task.done()
+            and self.loop is asyncio.get_running_loop()
+        )
 
     async def stop(self) -> None:
         """Leave the transport's task group, cancelling what is in it."""

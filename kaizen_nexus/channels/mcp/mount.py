@@ -48,6 +48,12 @@ class McpMount:
         endpoint = await self._loaded()
         await endpoint(scope, receive, send)
 
+    async def answer_plain(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
+        """Answer a plain call; of any other request, return where to receive it from."""
+        if self._endpoint is None:
+            return receive
+        return await self._endpoint.answer_plain(scope, receive, send)
+
     async def start(self) -> None:
         """Begin to serve; what an app mounted in another does with its first request."""
         endpoint = await self._loaded()

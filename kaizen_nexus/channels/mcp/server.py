@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kaizen_nexus.runtime.callers import Caller
     from kaizen_nexus.runtime.service import Runtime
 
-__all__ = ["SERVER_NAME", "build_server"]
+__all__ = ["SERVER_NAME", "Methods", "build_server"]
 
 SERVER_NAME = "kaizen-nexus"
 SHOWN_NAME = 128
@@ -48,7 +48,11 @@ _INSTRUCTIONS = (
 
 
 def build_server(
-    runtime: Runtime, changes: ToolChanges, *, name: str = SERVER_NAME, page_size: int = PAGE_SIZE
+    runtime: Runtime,
+    changes: ToolChanges,
+    *,
+    name: str = SERVER_NAME,
+    methods: Methods | None = None,
 ) -> Server:
     """Return a server whose tools are the workflows deployed on the MCP channel.
 
@@ -63,21 +67,29 @@ def build_server(
         Who is told of changed tools.
     name
         How the server introduces itself.
-    page_size
-        How many tools one page of ``tools/list`` has at most.
+    methods
+        What it does for its clients, if that is needed elsewhere, too.
     """
     from kaizen_nexus import __version__
 
-    methods = _Methods(runtime, ToolCatalogue(runtime.registry, page_size))
-    return SDK.server(Identity(name, __version__, _INSTRUCTIONS), methods, changes.subscriptions)
+    identity = Identity(name, __version__, _INSTRUCTIONS)
+    return SDK.server(identity, methods or Methods(runtime), changes.subscriptions)
 
 
-class _Methods:
-    """The methods of the protocol that concern tools."""
+class Methods:
+    """The methods of the protocol that concern tools.
 
-    def __init__(self, runtime: Runtime, catalogue: ToolCatalogue) -> None:
+    Parameters
+    ----------
+    runtime
+        What runs the workflows.
+    page_size
+        How many tools one page of ``tools/list`` has at most.
+    """
+
+    def __init__(self, runtime: Runtime, page_size: int = PAGE_SIZE) -> None:
         self._runtime = runtime
-        self._catalogue = catalogue
+        self._catalogue = ToolCatalogue(runtime.registry, page_size)
 
     def input_schema(self, name: str) -> Mapping[str, Any] | None:
         """Return a tool's input schema without listing all tools, as the SDK otherwise does."""
@@ -101,9 +113,26 @@ class _Methods:
         What a model can mend, or should know, is a result; what only a programmer can mend is a
         protocol error.
         """
+        return await self._call(name, arguments, caller, plain=False)
+
+    async def call_plain(self, name: str, arguments: Json, caller: Caller) -> Json:
+        """Answer the same with JSON text as the structured content.
+
+        The arguments come from text that a strict parser has read.
+        """
+        return await self._call(name, arguments, caller, plain=True)
+
+    def is_plain(self, name: str) -> bool:
+        """Whether there is such a tool, and none of its arguments is repeated in a header."""
+        try:
+            return self._catalogue.find(name).is_plain
+        except WorkflowNotFoundError:
+            return False
+
+    async def _call(self, name: str, arguments: Json, caller: Caller, *, plain: bool) -> Json:
         try:
             argument = self._catalogue.find(name).session_argument
-            return await self._execute(name, arguments, argument, caller)
+            return await self._execute(name, arguments, argument, caller, plain=plain)
         except WorkflowNotFoundError:
             raise ProtocolError(INVALID_PARAMS, f"Unknown tool: {name[:SHOWN_NAME]}") from None
         except Exception:
@@ -112,11 +141,12 @@ class _Methods:
             raise ProtocolError(INTERNAL_ERROR, "The server failed; its log says why") from None
 
     async def _execute(
-        self, name: str, arguments: Json, session_argument: str, caller: Caller
+        self, name: str, arguments: Json, session_argument: str, caller: Caller, *, plain: bool
     ) -> Json:
         session_id = arguments.pop(session_argument, None)
         try:
-            check_json(arguments)
+            if not plain:
+                check_json(arguments)
             if session_id is not None and not isinstance(session_id, str):
                 wrong = InputError(f"/{session_argument}", "Expected `str`")
                 raise InvalidInputsError((wrong,))
@@ -129,7 +159,8 @@ class _Methods:
                         session_id=session_id,
                         caller=caller,
                     )
-                )
+                ),
+                decoded=not plain,
             )
         except WorkflowNotFoundError:
             raise

@@ -39,6 +39,7 @@ PAGE_SIZE = 1_000
 
 _STRICT_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False)
 _SESSION_ARGUMENT = "session_id"
+_HEADER_KEY = b'"x-mcp-header"'
 _SESSION_SCHEMA = {
     "type": "string",
     "description": (
@@ -65,6 +66,8 @@ class PublishedTool:
     tool: Json
     session_argument: str
     """The argument that names the session; the agent's own inputs take precedence."""
+    is_plain: bool
+    """Whether no argument is to be repeated in a header, as a schema can demand."""
 
 
 class ToolCatalogue:
@@ -146,8 +149,16 @@ def check_json(arguments: dict[str, Any]) -> None:
     raise InvalidInputsError((InputError("", problem),))
 
 
-def answer(result: Result) -> Json:
-    """Return a result in its envelope, structured and, for clients that show text, as JSON text."""
+def answer(result: Result, *, decoded: bool = True) -> Json:
+    """Return a result in its envelope, structured and, for clients that show text, as JSON text.
+
+    Parameters
+    ----------
+    result
+        What the runtime answered.
+    decoded
+        Whether the structured one is made of objects; else it is JSON text, to be encoded as it is.
+    """
     envelope = msgspec.json.encode(
         {
             "result": msgspec.Raw(result.body),
@@ -157,7 +168,7 @@ def answer(result: Result) -> Json:
     )
     return {
         **_text(envelope.decode()),
-        "structuredContent": msgspec.json.decode(envelope),
+        "structuredContent": msgspec.json.decode(envelope) if decoded else msgspec.Raw(envelope),
         "isError": False,
     }
 
@@ -188,7 +199,7 @@ def _describe(workflow: Workflow) -> PublishedTool:
         },
         "outputSchema": _envelope_schema(workflow.output_schema),
     }
-    return PublishedTool(tool, argument)
+    return PublishedTool(tool, argument, _HEADER_KEY not in msgspec.json.encode(inputs))
 
 
 def _envelope_schema(output: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ __all__ = [
     "HttpTransport",
     "Identity",
     "Json",
+    "Plain",
     "ProtocolError",
     "Sdk",
     "Server",
@@ -109,8 +110,26 @@ class Server(Protocol):
     async def serve(self, streams: Streams) -> None:
         """Serve one client, the local one, until its incoming stream ends; one at a time."""
 
+    @property
+    def plain(self) -> Plain | None:
+        """Which calls can be answered without this server, if any."""
+
     def http_transport(self, *, max_body: int) -> HttpTransport:
         """Return a transport to run once, which serves whoever reaches it."""
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Which calls of tools, over HTTP and without handshakes, need nothing of the SDK."""
+
+    version: str
+    """The version of the protocol that they speak."""
+    members: Json
+    """What every result has besides the tool's."""
+    takes: Callable[[Any], bool]
+    """Whether a request's ``_meta`` is valid, and asks for nothing that only the SDK has."""
+    observed: Callable[[], bool]
+    """Whether somebody is to be told of each request, as only the SDK does."""
 
 
 class Client(Protocol):

@@ -38,6 +38,7 @@ from pydantic import ValidationError
 from kaizen_nexus.channels.mcp.sdk.surface import (
     Identity,
     Json,
+    Plain,
     ProtocolError,
     Streams,
     ToolMethods,
@@ -80,6 +81,8 @@ class Server:
         self._identity = identity
         self._methods = methods
         self._subscriptions = subscriptions
+        self.plain: Plain | None = None
+        """None: clients of this SDK's versions of the protocol begin with a handshake."""
 
     async def serve(self, streams: Streams) -> None:
         """Serve one client until its stream ends."""

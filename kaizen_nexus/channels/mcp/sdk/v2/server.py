@@ -15,16 +15,24 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
-from mcp.types import CallToolRequestParams, NotificationParams, PaginatedRequestParams
+from mcp.types import (
+    LATEST_PROTOCOL_VERSION,
+    SERVER_INFO_META_KEY,
+    CallToolRequestParams,
+    NotificationParams,
+    PaginatedRequestParams,
+)
 
 from kaizen_nexus.channels.callers import caller_of
 from kaizen_nexus.channels.mcp.sdk.surface import (
     Identity,
     Json,
+    Plain,
     ProtocolError,
     Streams,
     ToolMethods,
 )
+from kaizen_nexus.channels.mcp.sdk.v2.plain import observed, takes
 from kaizen_nexus.runtime.callers import LOCAL, Caller
 
 __all__ = ["Server", "Subscriptions"]
@@ -73,6 +81,11 @@ class Server:
             get_tool_input_schema=methods.input_schema,
             on_subscriptions_listen=subscriptions.listen,
         )
+        stamp = {SERVER_INFO_META_KEY: self._server.server_info_stamp}
+        self.plain: Plain | None = Plain(
+            LATEST_PROTOCOL_VERSION, {**_COMPLETE, "_meta": stamp}, takes, observed
+        )
+        """See `surface.Server`."""
         add = self._server.add_request_handler
         add("tools/list", PaginatedRequestParams, self._list_tools)
         add("tools/call", CallToolRequestParams, self._call_tool)

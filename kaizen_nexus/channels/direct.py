@@ -1,0 +1,55 @@
+"""What nearly all requests are for is answered ahead of the router."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kaizen_nexus.deployment.target import API_PREFIX
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from kaizen_nexus.channels.api.execute import Execution
+    from kaizen_nexus.channels.mcp.mount import McpMount
+
+__all__ = ["MCP_PATH", "DirectRoute"]
+
+MCP_PATH = "/mcp"
+
+_PREFIX = f"{API_PREFIX}/"
+_SUFFIX = "/execute"
+
+
+class DirectRoute:
+    """ASGI middleware that answers requests to run a workflow, and passes on all others.
+
+    Parameters
+    ----------
+    app
+        The router. It has routes for the same requests, for apps that are mounted in others.
+    execution
+        What answers ``POST /api/workflows/{name}/execute``.
+    mcp
+        What answers plain calls of tools at ``POST /mcp``.
+    """
+
+    def __init__(self, app: ASGIApp, execution: Execution, mcp: McpMount) -> None:
+        self._app = app
+        self._execution = execution
+        self._mcp = mcp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI connection."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            path: str = scope["path"]
+            if path.startswith(_PREFIX) and path.endswith(_SUFFIX):
+                name = path[len(_PREFIX) : -len(_SUFFIX)]
+                if name and "/" not in name:
+                    await self._execution.answer(name, scope, receive, send)
+                    return
+            elif path == MCP_PATH:
+                unanswered = await self._mcp.answer_plain(scope, receive, send)
+                if unanswered is None:
+                    return
+                receive = unanswered
+        await self._app(scope, receive, send)
