@@ -21,6 +21,7 @@ try:
     from kaizen_nexus.channels.body import DEFAULT_MAX_BODY
     from kaizen_nexus.channels.mcp.mount import McpMount
     from kaizen_nexus.channels.stack import ServingOptions, asgi_stack
+    from kaizen_nexus.channels.streams import DEFAULT_MAX_STREAMS, Streams
     from kaizen_nexus.runtime.discovery import Discovery
     from kaizen_nexus.runtime.executor import (
         DEFAULT_MAX_PENDING,
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 __all__ = ["Nexus"]
 
 DEFAULT_GRACE = 10.0
+FAREWELL = 1.0
+"""Seconds of the grace period that are left for streams to be ended in."""
 MAX_PORT = 65_535
 
 
@@ -86,6 +89,8 @@ class Nexus(DeploymentTarget):
         How many bytes a request body may have.
     idempotency_ttl
         Seconds for which the answer to a request with an idempotency key is kept for retries.
+    max_streams
+        How many streams may be open at a time; further ones are answered 503.
     shutdown_grace
         Seconds that running requests get to finish when the server stops.
     discovery_root
@@ -112,6 +117,7 @@ class Nexus(DeploymentTarget):
         timeout: float | None = DEFAULT_TIMEOUT,
         max_body: int = DEFAULT_MAX_BODY,
         idempotency_ttl: float = DEFAULT_TTL,
+        max_streams: int = DEFAULT_MAX_STREAMS,
         shutdown_grace: float = DEFAULT_GRACE,
         discovery_root: str | Path | None = None,
         allowed_hosts: Iterable[str] = (),
@@ -133,6 +139,7 @@ class Nexus(DeploymentTarget):
         self.discovery_root = _caller_folder() if discovery_root is None else Path(discovery_root)
         self._health = Health(self.runtime)
         self._mcp = McpMount(self.runtime, max_body)
+        self._streams = Streams(max_streams)
         self._lock = threading.Lock()
         self._server: HttpServer | None = None
         options = ServingOptions(
@@ -140,7 +147,14 @@ class Nexus(DeploymentTarget):
             allowed_hosts=several("allowed_hosts", allowed_hosts),
             allowed_origins=several("allowed_origins", allowed_origins),
         )
-        self._asgi = asgi_stack(self.runtime, self._health, self._mcp, options, self._lifespan)
+        self._asgi = asgi_stack(
+            self.runtime,
+            self._health,
+            self._mcp,
+            streams=self._streams,
+            options=options,
+            lifespan=self._lifespan,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
@@ -370,6 +384,7 @@ class Nexus(DeploymentTarget):
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: object) -> AsyncIterator[None]:
         await self._mcp.start()
+        self._streams.open()
         self._discover()
         self._health.ready = True
         try:
@@ -381,6 +396,7 @@ class Nexus(DeploymentTarget):
     def _stopping(self) -> None:
         self._health.ready = False
         self._mcp.end_subscriptions()
+        self._streams.close(max(0.0, self.shutdown_grace - FAREWELL))
 
     def _discover(self) -> None:
         if not self.auto_discovery:

@@ -26,6 +26,7 @@ from kaizen_nexus.runtime.errors import (
     ResultTooLargeError,
     RunFailedError,
     SessionNotFoundError,
+    ShuttingDownError,
     WorkflowNotFoundError,
 )
 
@@ -47,6 +48,7 @@ _PROBLEMS: dict[type[Exception], tuple[str, int]] = {
     AgentFailedError: ("agent-failed", HTTPStatus.INTERNAL_SERVER_ERROR),
     ResultTooLargeError: ("result-too-large", HTTPStatus.INTERNAL_SERVER_ERROR),
     OverloadedError: ("overloaded", HTTPStatus.SERVICE_UNAVAILABLE),
+    ShuttingDownError: ("shutting-down", HTTPStatus.SERVICE_UNAVAILABLE),
     DeadlineExceededError: ("deadline-exceeded", HTTPStatus.GATEWAY_TIMEOUT),
     AbandonedError: ("abandoned", CLIENT_CLOSED_REQUEST),
     SessionTableFullError: ("session-limit", HTTPStatus.SERVICE_UNAVAILABLE),

@@ -13,12 +13,14 @@ from starlette.routing import Route
 from kaizen_nexus.channels.addressing import AddressCheck
 from kaizen_nexus.channels.api.execute import Execution
 from kaizen_nexus.channels.api.routes import api_routes, prefixed_routes
+from kaizen_nexus.channels.api.stream import Streaming
 from kaizen_nexus.channels.cli.endpoint import CliEndpoint
 from kaizen_nexus.channels.direct import MCP_PATH, DirectRoute
 from kaizen_nexus.channels.problems import EXCEPTION_HANDLERS
 
 if TYPE_CHECKING:
     from kaizen_nexus.channels.mcp.mount import McpMount
+    from kaizen_nexus.channels.streams import Streams
     from kaizen_nexus.runtime.health import Health
     from kaizen_nexus.runtime.service import Runtime
 
@@ -39,17 +41,20 @@ def asgi_stack(
     runtime: Runtime,
     health: Health,
     mcp: McpMount,
+    *,
+    streams: Streams,
     options: ServingOptions,
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
 ) -> AddressCheck:
     """Return the app that answers every request: checks first, then the channels' routes."""
     execution = Execution(runtime, options.max_body)
+    streaming = Streaming(runtime, execution, streams)
     routes = Starlette(
         routes=[
-            *api_routes(runtime, health, execution, options.max_body),
+            *api_routes(runtime, health, execution, streaming, options.max_body),
             Route("/cli/run", CliEndpoint(runtime, options.max_body), methods=["POST"]),
             Route(MCP_PATH, mcp),
-            *prefixed_routes(runtime, execution),
+            *prefixed_routes(runtime, execution, streaming),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,

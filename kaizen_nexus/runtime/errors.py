@@ -15,6 +15,7 @@ __all__ = [
     "ResultTooLargeError",
     "RunFailedError",
     "SessionNotFoundError",
+    "ShuttingDownError",
     "VersionNotKeptError",
     "WorkflowNotFoundError",
 ]
@@ -85,6 +86,13 @@ class OverloadedError(NexusError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what}, which is the limit; try again")
+
+
+class ShuttingDownError(NexusError):
+    """The app is being stopped."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is stopping; try again")
 
 
 class DeadlineExceededError(RunFailedError, TimeoutError):

@@ -153,6 +153,8 @@ def test_workflows_are_listed_and_described(http: httpx2.Client) -> None:
         "version": 1,
         "channels": ["api", "cli", "mcp"],
         "execute": EXECUTE.format("echo"),
+        "streaming": False,
+        "stream": "/api/workflows/echo/stream",
     }
     described = http.get("/api/workflows/echo").json()
     assert described["input_schema"]["required"] == ["query"]

@@ -7,7 +7,7 @@ request nor the answer becomes an object that is not needed.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kaizen_nexus.runtime.registry import Deployment
     from kaizen_nexus.runtime.service import Runtime
 
-__all__ = ["CHANNEL", "SESSION_HEADER", "Execution", "PrefixedExecution"]
+__all__ = ["CHANNEL", "SESSION_HEADER", "Answering", "Execution", "PrefixedExecution"]
 
 CHANNEL = "api"
 SESSION_HEADER = "X-Session-ID"
@@ -60,7 +60,7 @@ class Execution:
     async def answer(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request to run the workflow called `name`."""
         try:
-            result = await self._execute(name, scope, receive)
+            result = await self._runtime.execute(await self.invocation(name, scope, receive))
         except Exception as error:
             problem, known = problem_of(error)
             await problem(scope, receive, send)
@@ -78,7 +78,14 @@ class Execution:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _execute(self, name: str, scope: Scope, receive: Receive) -> Result:
+    async def invocation(self, name: str, scope: Scope, receive: Receive) -> Invocation:
+        """Return what a request to run the workflow called `name` asks for.
+
+        Raises
+        ------
+        WorkflowNotFoundError, BodyTooLargeError, StrictJsonError, IdempotencyKeyError
+            It cannot be asked for, or not like that.
+        """
         registry = self._runtime.registry
         registry.find(name, CHANNEL)  # nobody's body is not read
         # Of a header that comes twice, the first counts, as it does with Starlette.
@@ -86,18 +93,23 @@ class Execution:
         body = await receive_body(receive, headers.get(b"content-length"), self._max_body)
         session_id = headers.get(_SESSION)
         key = idempotency_key(scope["headers"]) if KEY_NAME in headers else None
-        return await self._runtime.execute(
-            Invocation(
-                name=name,
-                channel=CHANNEL,
-                # Whatever was deployed while the body arrived.
-                inputs=_inputs_of(json_object(body), registry.find(name, CHANNEL)),
-                session_id=None if session_id is None else session_id.decode("latin-1"),
-                caller=caller_of(scope),
-                caller_gone=partial(until_disconnected, receive),
-                idempotency_key=key,
-            )
+        return Invocation(
+            name=name,
+            channel=CHANNEL,
+            # Whatever was deployed while the body arrived.
+            inputs=_inputs_of(json_object(body), registry.find(name, CHANNEL)),
+            session_id=None if session_id is None else session_id.decode("latin-1"),
+            caller=caller_of(scope),
+            caller_gone=partial(until_disconnected, receive),
+            idempotency_key=key,
         )
+
+
+class Answering(Protocol):
+    """What answers requests that concern one workflow."""
+
+    async def answer(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that concerns the workflow called `name`."""
 
 
 class PrefixedExecution:
@@ -111,7 +123,7 @@ class PrefixedExecution:
         What answers the requests.
     """
 
-    def __init__(self, runtime: Runtime, execution: Execution) -> None:
+    def __init__(self, runtime: Runtime, execution: Answering) -> None:
         self._runtime = runtime
         self._execution = execution
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from kaizen_nexus.agents.streams import StreamOutputs
 from kaizen_nexus.channels.api.execute import CHANNEL, SESSION_HEADER
+from kaizen_nexus.channels.api.stream import EVENT_STREAM
 from kaizen_nexus.channels.idempotency import KEY_HEADER
 from kaizen_nexus.channels.problems import MEDIA_TYPE
 from kaizen_nexus.runtime.registry import Deployment, Registry
@@ -12,6 +14,7 @@ from kaizen_nexus.runtime.registry import Deployment, Registry
 __all__ = ["openapi_document"]
 
 _JSON = "application/json"
+_FAILURES = (400, 404, 413, 422, 500, 503, 504)
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _SESSION = {"$ref": "#/components/schemas/Session"}
 _TIMESTAMP = {"type": "string", "format": "date-time"}
@@ -35,7 +38,11 @@ def openapi_document(registry: Registry, root_path: str = "") -> dict[str, Any]:
     for name, deployment in registry.on_channel(CHANNEL).items():
         schemas[f"{name}.inputs"] = _component(name, deployment.workflow.input_schema, schemas)
         schemas[f"{name}.result"] = _component(name, deployment.workflow.output_schema, schemas)
+        outputs = deployment.workflow.plan.outputs
+        if isinstance(outputs, StreamOutputs):
+            schemas[f"{name}.chunk"] = _component(name, outputs.item_schema, schemas)
         paths[f"{deployment.prefix}/{name}/execute"] = {"post": _execute(name, deployment)}
+        paths[f"{deployment.prefix}/{name}/stream"] = {"post": _stream(name, deployment)}
     document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "kaizen-nexus", "version": __version__},
@@ -68,7 +75,6 @@ def _rebase(name: str, node: Any) -> Any:
 
 
 def _execute(name: str, deployment: Deployment) -> dict[str, Any]:
-    inputs = {"$ref": f"#/components/schemas/{name}.inputs"}
     envelope = {
         "type": "object",
         "properties": {
@@ -79,6 +85,24 @@ def _execute(name: str, deployment: Deployment) -> dict[str, Any]:
         },
         "required": ["status", "result", "session_id", "duration_ms"],
     }
+    responses = _responses(envelope, *_FAILURES)
+    return _run(name, deployment, "execute", f"Run {name}", responses)
+
+
+def _stream(name: str, deployment: Deployment) -> dict[str, Any]:
+    last = "a `result`, or the problem details of an `error`"
+    text = f"Server-sent events, whose data is JSON; the last one is {last}."
+    if deployment.workflow.is_streaming:
+        text = f"{text} Each `chunk` before it is a `{name}.chunk`."
+    schema = {"type": "string", "description": text}
+    responses = _responses(schema, *_FAILURES, media_type=EVENT_STREAM)
+    return _run(name, deployment, "stream", f"Run {name} and send what it yields", responses)
+
+
+def _run(
+    name: str, deployment: Deployment, verb: str, summary: str, responses: dict[str, Any]
+) -> dict[str, Any]:
+    inputs = {"$ref": f"#/components/schemas/{name}.inputs"}
     session = {
         "name": SESSION_HEADER,
         "in": "header",
@@ -93,8 +117,8 @@ def _execute(name: str, deployment: Deployment) -> dict[str, Any]:
         "first attempt was.",
     }
     return {
-        "operationId": f"execute_{name}",
-        "summary": f"Run {name}",
+        "operationId": f"{verb}_{name}",
+        "summary": summary,
         "description": deployment.workflow.description,
         "tags": ["workflows"],
         "parameters": [session, key],
@@ -102,14 +126,16 @@ def _execute(name: str, deployment: Deployment) -> dict[str, Any]:
             "required": bool(deployment.workflow.input_schema.get("required")),
             "content": {_JSON: {"schema": inputs}},
         },
-        "responses": _responses(envelope, 400, 404, 413, 422, 500, 503, 504),
+        "responses": responses,
     }
 
 
-def _responses(schema: Any, *problems: int, status: int = 200) -> dict[str, Any]:
+def _responses(
+    schema: Any, *problems: int, status: int = 200, media_type: str = _JSON
+) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "Success"}
     if schema is not None:
-        success["content"] = {_JSON: {"schema": schema}}
+        success["content"] = {media_type: {"schema": schema}}
     failure = {"description": "A problem", "content": {MEDIA_TYPE: {"schema": _PROBLEM}}}
     return {str(status): success, **{str(code): failure for code in problems}}
 

@@ -8,6 +8,7 @@ from kaizen_nexus.channels.api.cache import CacheEndpoints
 from kaizen_nexus.channels.api.execute import Execution, PrefixedExecution
 from kaizen_nexus.channels.api.service import ServiceEndpoints
 from kaizen_nexus.channels.api.sessions import SessionEndpoints
+from kaizen_nexus.channels.api.stream import Streaming
 from kaizen_nexus.channels.api.workflows import WorkflowEndpoints
 from kaizen_nexus.deployment.target import API_PREFIX
 from kaizen_nexus.runtime.health import Health
@@ -17,7 +18,7 @@ __all__ = ["api_routes", "prefixed_routes"]
 
 
 def api_routes(
-    runtime: Runtime, health: Health, execution: Execution, max_body: int
+    runtime: Runtime, health: Health, execution: Execution, streaming: Streaming, max_body: int
 ) -> list[BaseRoute]:
     """Return the routes of the HTTP channel."""
     workflows = WorkflowEndpoints(runtime)
@@ -26,6 +27,7 @@ def api_routes(
     cache = CacheEndpoints()
     return [
         Route(f"{API_PREFIX}/{{name}}/execute", execution, methods=["POST"]),
+        Route(f"{API_PREFIX}/{{name}}/stream", streaming, methods=["POST"]),
         Route(API_PREFIX, workflows.index),
         Route(f"{API_PREFIX}/{{name}}", workflows.show),
         Route("/api/sessions", sessions.create, methods=["POST"]),
@@ -40,12 +42,15 @@ def api_routes(
     ]
 
 
-def prefixed_routes(runtime: Runtime, execution: Execution) -> list[BaseRoute]:
-    """Return the route for workflows deployed under prefixes of their own; it goes last."""
+def prefixed_routes(
+    runtime: Runtime, execution: Execution, streaming: Streaming
+) -> list[BaseRoute]:
+    """Return the routes for workflows deployed under prefixes of their own; they go last."""
     return [
         Route(
-            "/{prefix:path}/{name}/execute",
-            PrefixedExecution(runtime, execution),
+            f"/{{prefix:path}}/{{name}}/{verb}",
+            PrefixedExecution(runtime, answering),
             methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         )
+        for verb, answering in (("execute", execution), ("stream", streaming))
     ]

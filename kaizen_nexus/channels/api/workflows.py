@@ -63,7 +63,8 @@ class WorkflowEndpoints:
 def _summary(registry: Any, name: str) -> dict[str, Any]:
     description = _description(name, registry.channels_of(name))
     return {
-        key: description[key] for key in ("name", "description", "version", "channels", "execute")
+        key: description[key]
+        for key in ("name", "description", "version", "channels", "execute", "streaming", "stream")
     }
 
 
@@ -76,6 +77,8 @@ def _description(name: str, deployments: Mapping[str, Deployment]) -> dict[str, 
         "version": shown.version,
         "channels": sorted(deployments),
         "execute": None if api is None else f"{api.prefix}/{name}/execute",
+        "streaming": shown.workflow.is_streaming,
+        "stream": None if api is None else f"{api.prefix}/{name}/stream",
         "input_schema": shown.workflow.input_schema,
         "output_schema": shown.workflow.output_schema,
     }

@@ -28,6 +28,7 @@ from kaizen_nexus.runtime.errors import (
     OverloadedError,
     ResultTooLargeError,
     SessionNotFoundError,
+    ShuttingDownError,
     WorkflowNotFoundError,
 )
 
@@ -66,6 +67,7 @@ _EXIT_CODES: dict[type[NexusError], int] = {
     OverloadedError: EXIT_REFUSED,
     SessionTableFullError: EXIT_REFUSED,
     DeadlineExceededError: EXIT_REFUSED,
+    ShuttingDownError: EXIT_REFUSED,
 }
 EXPECTED = tuple(_EXIT_CODES)
 """The exceptions that `failed` reports."""
