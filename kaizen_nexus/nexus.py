@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,8 @@ class Nexus(DeploymentTarget):
     max_streams
         How many streams may be open at a time; further ones are answered 503.
     shutdown_grace
-        Seconds that running requests get to finish when the server stops.
+        Seconds that running requests get to finish when the server stops; it is over within a
+        second more, whatever agents do.
     discovery_root
         The folder for `auto_discovery`; default is that of the file that makes the app.
     allowed_hosts, allowed_origins
@@ -349,12 +351,26 @@ class Nexus(DeploymentTarget):
         if blocking:
             self._server = None
 
-    def stop(self) -> None:
-        """Stop serving: refuse new requests, let running ones finish within the grace period."""
+    def stop(self, drain: float = 0.0) -> bool:
+        """Stop serving: refuse new requests, let running ones finish within the grace period.
+
+        Parameters
+        ----------
+        drain
+            Seconds before that in which requests are still taken, though ``/health/ready`` says
+            already that they should go elsewhere: for load balancers that ask now and then.
+
+        Returns
+        -------
+        bool
+            Whether serving has ended; an agent that blocks the event loop holds it up.
+        """
         self._health.ready = False
         server, self._server = self._server, None
-        if server is not None:
-            server.stop()
+        if server is None:
+            return True
+        time.sleep(drain)
+        return server.stop()
 
     def run_stdio(self) -> None:
         """Serve one MCP client over standard input and output until it hangs up, or a signal."""

@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from kaizen_nexus.channels.http1 import DEFAULT_LIMITS, HttpLimits, limited_protocol
+from kaizen_nexus.channels.uvicorn_server import BACKLOG, STOP_MARGIN, GracefulServer
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 __all__ = ["ExposedError", "HttpServer", "PortInUseError", "listen"]
 
-BACKLOG = 2048
 STARTUP_TIMEOUT = 30.0
-STOP_MARGIN = 5.0
-"""Seconds beyond the grace period until `HttpServer.stop` gives up waiting for the thread."""
 
 
 class PortInUseError(OSError):
@@ -97,25 +95,6 @@ def _check_local(host: str, bound: str) -> None:
         )
 
 
-class _Server(uvicorn.Server):
-    """A uvicorn server that says when it has started, or failed to, and when it begins to stop."""
-
-    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
-        super().__init__(config)
-        self.settled = threading.Event()
-        self._on_stop = on_stop
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        try:
-            await super().startup(sockets)
-        finally:
-            self.settled.set()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._on_stop()
-        await super().shutdown(sockets)
-
-
 class HttpServer:
     """Serves an ASGI app on sockets that are already listening, once.
 
@@ -144,7 +123,7 @@ class HttpServer:
         self._sockets = list(sockets)
         self._grace = grace
         self._thread: threading.Thread | None = None
-        self._server = _Server(
+        self._server = GracefulServer(
             uvicorn.Config(
                 app,
                 http=limited_protocol(limits),
@@ -155,8 +134,8 @@ class HttpServer:
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                timeout_graceful_shutdown=max(1, round(grace)),
             ),
+            grace,
             on_stop,
         )
 
@@ -191,12 +170,20 @@ class HttpServer:
             self.stop()
             raise RuntimeError("the server could not start; its log says why")
 
-    def stop(self) -> None:
-        """Stop accepting, let running requests finish within the grace period, and return."""
+    def stop(self) -> bool:
+        """Stop accepting, let running requests finish within the grace period, and return.
+
+        Returns
+        -------
+        bool
+            Whether the server has ended. One whose event loop an agent blocks has not.
+        """
         self._server.should_exit = True
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(self._grace + STOP_MARGIN)
+            return not thread.is_alive()
+        return True
 
     def _run_quietly(self) -> None:
         # The starting thread reports a failed start-up; uvicorn has logged the reason.

@@ -22,6 +22,7 @@ __all__ = ["nexus", "run_command"]
 SUITES = ("core", "guide", "kaizen", "serve", "wheel")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 PORT = click.IntRange(0, 65_535)
+SECONDS = click.FloatRange(0, 7 * 24 * 3600)
 TARGET_HELP = "TARGET is module:app or path/to/file.py:app; the app's name is 'app' if left out."
 
 
@@ -75,6 +76,19 @@ def nexus(ctx: click.Context) -> None:
     multiple=True,
     metavar="ORIGIN",
     help="Whose web pages may use the app; may be repeated.",
+)
+@click.option(
+    "--grace",
+    type=SECONDS,
+    metavar="SECONDS",
+    help="How long running requests may go on at the end; default is the app's own.",
+)
+@click.option(
+    "--drain",
+    type=SECONDS,
+    default=0.0,
+    metavar="SECONDS",
+    help="How long requests are taken after the signal, while readiness says no.",
 )
 @click.option(
     "--log-level",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -13,6 +12,12 @@ from typing import TYPE_CHECKING
 import click
 
 from kaizen_nexus.channels.cli.protocol import DEFAULT_URL
+from kaizen_nexus.console.leaving import (
+    interrupt_then_leave,
+    leave,
+    leave_threads_behind,
+    leave_within,
+)
 from kaizen_nexus.console.loading import load_app
 
 if TYPE_CHECKING:
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["serve", "serve_stdio"]
 
 POLL_SECONDS = 0.5
+LEAVING_MARGIN = 0.2
+"""Seconds that threads, and the process, get to end after the server has."""
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where to reach, not to bind
 
@@ -34,6 +41,8 @@ def serve(
     insecure: bool,
     allow_hosts: Sequence[str],
     allow_origins: Sequence[str],
+    grace: float | None,
+    drain: float,
     log_level: str,
 ) -> int:
     """Serve the app that `target` names until SIGINT or SIGTERM; return the exit code.
@@ -42,10 +51,12 @@ def serve(
     ----------
     target
         As `load_app` takes it.
-    host, port, mcp_port
+    host, port, mcp_port, grace
         What to use instead of the app's own settings.
     insecure, allow_hosts, allow_origins
         What to allow besides what the app's own settings do.
+    drain
+        Seconds in which requests are still taken after the server was told to stop.
     log_level
         From which level on log messages go to standard error.
 
@@ -55,15 +66,12 @@ def serve(
         There is no such app, or it cannot listen.
     """
     logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)
-    # As Ctrl-C does: whatever runs is interrupted, and the app is closed on the way out.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt_then_leave()
     app = load_app(target)
-    if host is not None:
-        app.host = host
-    if port is not None:
-        app.api_port = port
-    if mcp_port is not None:
-        app.mcp_port = mcp_port
+    given = {"host": host, "api_port": port, "mcp_port": mcp_port, "shutdown_grace": grace}
+    for setting, value in given.items():
+        if value is not None:
+            setattr(app, setting, value)
     app.insecure = app.insecure or insecure
     try:
         app.allow(allow_hosts, allow_origins)
@@ -75,7 +83,7 @@ def serve(
         while app.health_check()["status"] == "healthy":
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
-        click.echo("Stopping: running requests may finish.", err=True)
+        _stop(app, drain)
         return 0
     except OSError as error:
         hint = " Here, --host, --port and --mcp-port set where to listen."
@@ -85,6 +93,20 @@ def serve(
     finally:
         app.close()
     raise click.ClickException("the server stopped by itself; its log says why")
+
+
+def _stop(app: Nexus, drain: float) -> None:
+    """Stop serving, within the grace period and less than a second, whatever agents do."""
+    from kaizen_nexus.channels.uvicorn_server import STOP_MARGIN
+
+    click.echo("Stopping: running requests may finish.", err=True)
+    patience = drain + app.shutdown_grace
+    leave_within(patience + STOP_MARGIN + LEAVING_MARGIN)
+    until = time.monotonic() + patience + LEAVING_MARGIN
+    if not app.stop(drain):
+        leave(0)
+    app.close()
+    leave_threads_behind(until)
 
 
 def serve_stdio(target: str) -> None:

@@ -1,33 +1,194 @@
-"""A server that is told to stop."""
+"""A server that is told to stop: what it accepted is answered, and it ends in time."""
 
 from __future__ import annotations
 
+import asyncio
+import http.client
+import json
 import signal
-import urllib.request
+import socket
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-
-import pytest
 
 if TYPE_CHECKING:
     from tests.proofs.conftest import Server
 
 SERVICE = """\
+import asyncio
+import time
+
 from kaizen_nexus import Nexus, deploy_multi_channel
 
-def greet(name: str = "you") -> str:
-    return f"Hello {name}"
 
-app = Nexus(shutdown_grace=2)
-deploy_multi_channel(greet, app, "greet")
+async def answer(query: str, seconds: float = 0.0) -> list[str]:
+    await asyncio.sleep(seconds)
+    return [query] * 3
+
+
+def hang_in_a_thread() -> None:
+    time.sleep(600)
+
+
+async def resist() -> None:
+    while True:
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            pass
+
+
+async def block() -> None:
+    time.sleep(600)
+
+
+app = Nexus(shutdown_grace=5)
+for agent in (answer, hang_in_a_thread, resist, block):
+    deploy_multi_channel(agent, app, agent.__name__)
 """
+TOLD = "Stopping: running requests may finish.\n"
 
 
-@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
-def test_a_server_that_is_told_to_stop_ends_with_0(
-    serve: Callable[..., Server], sig: signal.Signals
-) -> None:
+def request(query: str, seconds: float = 0.0, agent: str = "answer") -> bytes:
+    inputs = {"query": query, "seconds": seconds} if agent == "answer" else {}
+    body = json.dumps(inputs).encode()
+    return (
+        f"POST /api/workflows/{agent}/execute HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+class Traffic:
+    """Clients that ask until they are refused, and what became of their requests."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.answered = 0
+        self.last_answers = 0
+        self.refused = 0
+        self.wrong: list[str] = []
+        self.told = False
+
+    async def ask_again(self, name: str, interval: float, seconds: float, keep: bool) -> None:
+        """Send one request after the other, over one connection as long as it is there."""
+        number, connection = 0, None
+        while True:
+            if connection is None:
+                try:
+                    connection = await asyncio.open_connection("127.0.0.1", self.port)
+                except ConnectionRefusedError:
+                    assert self.told
+                    self.refused += 1
+                    return
+            number += 1
+            close = await self._ask(connection, f"{name}-{number}", seconds)
+            if close or not keep:
+                connection[1].close()
+                connection = None
+            await asyncio.sleep(interval)
+
+    async def _ask(
+        self,
+        connection: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        query: str,
+        seconds: float,
+    ) -> bool:
+        reader, writer = connection
+        writer.write(request(query, seconds))
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
+            body = json.loads(await reader.readexactly(length))
+        except (OSError, EOFError) as error:
+            self.wrong.append(f"{query}: {error!r}")
+            return True
+        if body.get("result") != [query] * 3:
+            self.wrong.append(f"{query}: {head} {body}")
+        self.answered += 1
+        closing = "connection: close" in head
+        self.last_answers += closing
+        return closing
+
+
+def test_whatever_was_accepted_is_answered(serve: Callable[..., Server], full: bool) -> None:
     server = serve(SERVICE)
-    with urllib.request.urlopen(f"{server.url}/health/ready", timeout=10) as answer:  # noqa: S310
-        assert answer.status == 200
-    assert server.stop(sig) == 0
+    clients, before = (40, 10.0) if full else (6, 1.0)
+
+    async def prove() -> tuple[Traffic, float]:
+        traffic = Traffic(server.port)
+        tasks = [
+            asyncio.ensure_future(traffic.ask_again(f"{kind}{number}", *settings))
+            for number in range(clients)
+            for kind, *settings in (
+                ("kept", 0.04, 0.0, True),
+                ("fresh", 0.15, 0.01, False),
+                ("slow", 0.0, 0.7, True),
+            )
+        ]
+        await asyncio.sleep(before)
+        traffic.told = True
+        server.process.send_signal(signal.SIGTERM)
+        started = time.monotonic()
+        await asyncio.wait_for(asyncio.gather(*tasks), 30)
+        return traffic, time.monotonic() - started
+
+    traffic, seconds = asyncio.run(prove())
+    assert traffic.wrong == []
+    assert traffic.refused == 3 * clients
+    assert traffic.answered > 10 * clients * before
+    assert traffic.last_answers > clients
+    assert seconds < 5
+    assert server.process.wait(10) == 0
+    assert server.log[-1] == TOLD
+
+
+def test_it_ends_in_time_whatever_agents_do(serve: Callable[..., Server]) -> None:
+    server = serve(SERVICE, "--grace", "0.5")
+    connections = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(3)]
+    for connection, agent in zip(connections, ("hang_in_a_thread", "resist"), strict=False):
+        connection.sendall(request("", agent=agent))
+    while json.loads(get(server, "/health/ready")[1])["executions_in_progress"] < 2:
+        pass
+    # From here on nothing is answered: not even asyncio can be told to stop.
+    connections[2].sendall(request("", agent="block"))
+    started = time.monotonic()
+    assert server.stop(signal.SIGTERM, timeout=10) == 0, "".join(server.log)
+    assert time.monotonic() - started < 1.5
+    for connection in connections:
+        connection.close()
+
+
+def get(server: Server, path: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_while_it_drains_it_takes_requests_and_a_second_signal_ends_it_at_once(
+    serve: Callable[..., Server],
+) -> None:
+    server = serve(SERVICE, "--drain", "60")
+    assert get(server, "/health/ready")[0] == 200
+    server.process.send_signal(signal.SIGTERM)
+    server.wait_for(TOLD)
+    assert get(server, "/health/ready")[0] == 503
+    assert get(server, "/health/live")[0] == 200
+    assert server.stop(signal.SIGINT, timeout=5) == 130
+
+
+def test_a_server_without_requests_ends_at_once_and_closes_idle_connections(
+    serve: Callable[..., Server],
+) -> None:
+    server = serve(SERVICE, "--drain", "0.1", "--grace", "60")
+    with socket.create_connection(("127.0.0.1", server.port)) as idle:
+        idle.sendall(request("hello"))
+        assert idle.recv(65536).startswith(b"HTTP/1.1 200 ")
+        started = time.monotonic()
+        assert server.stop(signal.SIGINT) == 0
+        assert time.monotonic() - started < 10
+        while idle.recv(65536):
+            pass

@@ -1,0 +1,165 @@
+"""A uvicorn server that stops in order: what was accepted is answered, and the end has a bound."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+__all__ = ["STOP_MARGIN", "GracefulServer"]
+
+BACKLOG = 2048
+LINGER = 0.1
+"""Seconds in which a request that is on its way over an open connection still gets its answer."""
+POLL = 0.02
+FAREWELL = 0.12
+"""Seconds for each of: what was cancelled to end, the app's lifespan to end, all else to end."""
+STOP_MARGIN = 0.7
+"""Seconds beyond the grace period after which the server has ended, if its event loop runs."""
+
+logger = logging.getLogger("kaizen_nexus.server")
+
+
+class GracefulServer(uvicorn.Server):
+    """Says when it has started, or failed to; stops as follows.
+
+    It takes in the connections that wait to be accepted, and closes the listening sockets. Requests
+    that arrive within a moment on open connections are answered, with ``Connection: close``; then
+    idle connections are closed. What runs may finish within the grace period; at its end it is
+    cancelled, and what resists that is left behind.
+
+    Parameters
+    ----------
+    config
+        uvicorn's settings.
+    grace
+        Seconds that running requests get to finish.
+    on_stop
+        Called on the event loop when the server begins to stop.
+    """
+
+    def __init__(self, config: uvicorn.Config, grace: float, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.settled = threading.Event()
+        self._grace = grace
+        self._on_stop = on_stop
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve on an event loop of its own until told to stop."""
+        factory = self.config.get_loop_factory()
+        loop = asyncio.new_event_loop() if factory is None else factory()
+        try:
+            asyncio.set_event_loop(loop)
+            loop.run_until_complete(self.serve(sockets))
+        finally:
+            try:
+                _end_tasks(loop)
+            finally:
+                asyncio.set_event_loop(None)
+                loop.close()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve."""
+        try:
+            await super().startup(sockets)
+        finally:
+            self.settled.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop, within the grace period and a little more."""
+        started = asyncio.get_running_loop().time()
+        deadline = started + self._grace
+        self._on_stop()
+        await self._stop_accepting(sockets or ())
+        state = self.server_state
+        if state.connections:
+            self._announce_the_end()
+            await self._drained(started + min(LINGER, self._grace))
+            for connection in list(state.connections):
+                connection.shutdown()
+        await self._drained(deadline)
+        if state.tasks and not self.force_exit:
+            logger.warning("%d requests did not finish in time", len(state.tasks))
+            for task in list(state.tasks):
+                task.cancel()
+            await asyncio.wait(list(state.tasks), timeout=FAREWELL)
+        for connection in list(state.connections):
+            connection.transport.abort()
+        if not self.force_exit:
+            left = deadline - asyncio.get_running_loop().time()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.lifespan.shutdown(), max(left, FAREWELL))
+
+    async def _stop_accepting(self, sockets: Sequence[socket.socket]) -> None:
+        """Close the listening sockets; connections that wait there would be reset with them."""
+        loop = asyncio.get_running_loop()
+        waiting = [connection for listening in sockets for connection in _waiting_at(listening)]
+        for server in self.servers:
+            server.close()
+        for listening in sockets:
+            listening.close()
+        for connection in waiting:
+            # One that has gone again meanwhile is nobody's.
+            with contextlib.suppress(OSError):
+                await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> Any:
+        protocol: Any = self.config.http_protocol_class
+        return protocol(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+    def _announce_the_end(self) -> None:
+        """Let every answer from here on be the last one of its connection, and say so."""
+        state = self.server_state
+        state.default_headers = [*state.default_headers, (b"connection", b"close")]
+        for connection in list(state.connections):
+            cycle = getattr(connection, "cycle", None)
+            if cycle is not None and not cycle.response_complete:
+                connection.shutdown()  # which closes an idle one, and only marks a busy one
+
+    async def _drained(self, deadline: float) -> None:
+        """Wait until nobody is connected and nothing runs, or for the deadline, or a signal."""
+        state, loop = self.server_state, asyncio.get_running_loop()
+        while (state.connections or state.tasks) and not self.force_exit:
+            left = deadline - loop.time()
+            if left <= 0:
+                return
+            await asyncio.sleep(min(POLL, left))
+
+
+def _waiting_at(listening: socket.socket) -> list[socket.socket]:
+    """Accept what waits to be accepted."""
+    waiting: list[socket.socket] = []
+    listening.setblocking(False)
+    with contextlib.suppress(OSError):  # nobody waits any more
+        while len(waiting) < BACKLOG:
+            connection, _ = listening.accept()
+            connection.setblocking(False)
+            waiting.append(connection)
+    return waiting
+
+
+def _end_tasks(loop: AbstractEventLoop) -> None:
+    """Cancel what still runs on the loop, and wait a moment for it: no task can be made to end.
+
+    asyncio's own way is to wait for as long as it takes, for the threads of its executor as well.
+    """
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        _, resisting = loop.run_until_complete(asyncio.wait(tasks, timeout=FAREWELL))
+        if resisting:
+            logger.warning("%d tasks resist being cancelled, and are left", len(resisting))
+    with contextlib.suppress(asyncio.TimeoutError):
+        loop.run_until_complete(asyncio.wait_for(loop.shutdown_asyncgens(), FAREWELL))
