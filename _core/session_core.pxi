@@ -361,14 +361,17 @@ cdef class TableCore:
 
     @cython.final
     cdef bint _update(
-        self, str key, SessionHandle handle, object updates, object channel
+        self, str key, SessionHandle handle, object updates, object channel, int64_t expected
     ) except -1:
+        """Touch a row and merge into its state, unless its version is not the one expected."""
         cdef int64_t now = self._now()
         cdef int column = self._column(channel, key, handle, now)
         cdef dict items = checked_items(updates, "updates")
         cdef dict state = None
         cdef dict fresh = None
         cdef RowObjects *objects
+        cdef int64_t version
+        cdef bint conflict
         cdef Py_ssize_t slot
         while True:
             with cython.critical_section(self):
@@ -377,12 +380,20 @@ cdef class TableCore:
                     return False
                 touch_row(&self._rows, slot, now, column)
                 objects = row_objects(&self._rows, slot)
-                if objects.state is not NULL:
+                version = objects.version
+                conflict = expected != ANY_VERSION and expected != version
+                if conflict:
+                    pass
+                elif objects.state is not NULL:
                     state = <dict>objects.state
+                    objects.version += PyDict_Size(items) > 0
                 elif fresh is not None:
                     Py_INCREF(fresh)
                     objects.state = <PyObject *>fresh
+                    objects.version += PyDict_Size(items) > 0
                     return True
+            if conflict:
+                raise _arguments.version_conflict(expected, version)
             if state is not None:
                 merge(state, items)
                 return True

@@ -58,7 +58,7 @@ cdef class SessionHandle:
     cdef bint _removed
     cdef str _session_id
     # What follows is meaningful only while the handle is detached.
-    cdef int64_t _created, _accessed, _expires, _ttl
+    cdef int64_t _created, _accessed, _expires, _ttl, _version
     cdef str _user_id
     cdef dict _state            # None until it is needed
     cdef object _memory_pool_id
@@ -103,6 +103,7 @@ cdef class SessionHandle:
         put(&objects.session_id, self._session_id)
         put(&objects.user_id, self._user_id)
         self._user_id = None
+        objects.version = self._version
         if self._state is not None:
             put(&objects.state, self._state)
             self._state = None
@@ -123,6 +124,7 @@ cdef class SessionHandle:
         self._ttl = meta.ttl
         self._expires = row_expires(&table._rows, slot)[0]
         self._user_id = <str>objects.user_id
+        self._version = objects.version
         if objects.state is not NULL:
             self._state = <dict>objects.state
         if objects.memory_pool_id is not NULL:
@@ -193,6 +195,7 @@ cdef class SessionHandle:
             with cython.critical_section(table):
                 slot = table._slot_of(self)
                 if slot >= 0:
+                    row_objects(&table._rows, slot).version += field == Field.STATE
                     replaced = put(object_cell(row_objects(&table._rows, slot), field), value)
                     return 0
         replaced = self._own_object(field)
@@ -200,6 +203,7 @@ cdef class SessionHandle:
             self._user_id = value
         elif field == Field.STATE:
             self._state = value
+            self._version += 1
         else:
             self._memory_pool_id = value
         return 0
@@ -330,6 +334,34 @@ cdef class SessionHandle:
     def state(self, state):
         self._set_object(Field.STATE, checked_items(state, "state"))
 
+    @property
+    def version(self):
+        """How often the state was set, or updated with anything, counted from 0.
+
+        What is done to the dict itself cannot be seen and does not count.
+        """
+        cdef TableCore table = self._table
+        cdef Py_ssize_t slot
+        if table is not None:
+            with cython.critical_section(table):
+                slot = table._slot_of(self)
+                if slot >= 0:
+                    return row_objects(&table._rows, slot).version
+        return self._version
+
+    @version.setter
+    def version(self, version):
+        cdef TableCore table = self._table
+        cdef int64_t number = _arguments.version(version, "version")
+        cdef Py_ssize_t slot
+        if table is not None:
+            with cython.critical_section(table):
+                slot = table._slot_of(self)
+                if slot >= 0:
+                    row_objects(&table._rows, slot).version = number
+                    return
+        self._version = number
+
     def channels(self):
         """Return the last activity on each channel in nanoseconds, as a new dict."""
         cdef TableCore table = self._table
@@ -393,11 +425,21 @@ cdef class SessionHandle:
         if self._table is None or not self._table._touch(None, self, channel):
             self._touch_detached(channel)
 
-    def update(self, updates, channel=None):
-        """Touch the session and merge `updates` into its state, all or nothing."""
+    def update(self, updates, channel=None, *, if_version=None):
+        """Touch the session and merge `updates` into its state, all or nothing.
+
+        Raises
+        ------
+        VersionConflictError
+            If the state has another version than `if_version`, where that is given.
+        """
         cdef dict items = checked_items(updates, "updates")
-        if self._table is None or not self._table._update(None, self, items, channel):
+        cdef int64_t expected = checked_version(if_version)
+        if self._table is None or not self._table._update(None, self, items, channel, expected):
             self._touch_detached(channel)
+            if expected != ANY_VERSION and expected != self._version:
+                raise _arguments.version_conflict(expected, self._version)
+            self._version += PyDict_Size(items) > 0
             merge(self.state, items)
 
     def get_state(self, channel=None):

@@ -7,7 +7,7 @@ The expiry column is packed on its own because sweeps read nothing else. What on
 writes together (accessed, ttl, created, generation) shares a cache line, as do a row's objects.
 A free slot has the expiry INT64_MAX, so that scans pass over it without a test of their own, and
 keeps the next free slot in `accessed`. Each chunk knows a time before which none of its rows
-expires; until then no scan need look at it.
+expires; until then no scan need look at it. A state's version lies beside the state.
 """
 from cpython.object cimport PyObject
 from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t
@@ -31,6 +31,7 @@ cdef struct RowObjects:     # owned, except `handle`, which unlinks itself when 
     PyObject *state
     PyObject *memory_pool_id
     PyObject *handle
+    int64_t version         # of the state
 
 cdef struct Link:           # the row's neighbours in order of use; -1 at either end
     int32_t newer

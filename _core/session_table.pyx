@@ -16,7 +16,7 @@ state dict are guarded by the dict's own section.
 cimport cython
 from cpython.dict cimport (
     PyDict_CheckExact, PyDict_Copy, PyDict_DelItem, PyDict_GetItemWithError, PyDict_Next,
-    PyDict_SetItem,
+    PyDict_SetItem, PyDict_Size,
 )
 from cpython.long cimport PyLong_AsLong
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
@@ -223,8 +223,19 @@ cdef class SessionTable(TableCore):
         """Slide a session's expiry by its own TTL; return whether there was a live one."""
         return self._touch(lookup_key(session_id), None, channel)
 
-    def update(self, session_id, updates, channel=None):
+    def update(self, session_id, updates, channel=None, *, if_version=None):
         """Touch a session and merge `updates` into its state, all or nothing.
+
+        Parameters
+        ----------
+        session_id : str
+            Anything that is not the id of a live session finds nothing.
+        updates : mapping
+            What to set. Its keys are str.
+        channel : str, optional
+            The channel whose last activity to note.
+        if_version : int, optional
+            The version that the state must have: nothing is merged into any other.
 
         Returns
         -------
@@ -233,10 +244,14 @@ cdef class SessionTable(TableCore):
 
         Raises
         ------
-        TypeError
-            If `updates` is not a mapping with str keys.
+        TypeError, ValueError
+            If an argument is of the wrong type or out of its bounds.
+        VersionConflictError
+            If the state has another version. The session was touched nevertheless.
         """
-        return self._update(lookup_key(session_id), None, updates, channel)
+        return self._update(
+            lookup_key(session_id), None, updates, channel, checked_version(if_version)
+        )
 
     def delete(self, session_id):
         """Remove a session; return whether there was a live one."""

@@ -7,6 +7,7 @@ cdef enum:
     ID_BYTES = 16
     MAX_ID_LENGTH = 256
     NO_CHANNEL = -1
+    ANY_VERSION = -1
     AHEAD = 8                   # how far ahead of their destruction objects are fetched
 
 cdef enum Field:
@@ -79,6 +80,11 @@ cdef inline str lookup_key(object session_id):
     if PyUnicode_CheckExact(session_id):
         return <str>session_id
     return str.__str__(session_id) if isinstance(session_id, str) else None
+
+
+cdef inline int64_t checked_version(object if_version) except? -1:
+    """Return the version that an update insists on."""
+    return ANY_VERSION if if_version is None else _arguments.version(if_version, "if_version")
 
 
 cdef dict checked_items(object items, str name):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         SlidingLatencyHistogram,
         cache_key,
     )
+    from kaizen_nexus._errors import VersionConflictError
     from kaizen_nexus.agents.base import BaseAgent
     from kaizen_nexus.agents.workflow import Workflow
     from kaizen_nexus.compat import NEXUS_AVAILABLE, install, uninstall
@@ -73,6 +74,7 @@ _HOMES = {
     "Nexus": "nexus",
     "CrossChannelSession": "sessions",
     "NexusSessionManager": "sessions",
+    "VersionConflictError": "_errors",
 }
 
 __all__ = [
@@ -91,6 +93,7 @@ __all__ = [
     "PerformanceMonitor",
     "SessionTable",
     "SlidingLatencyHistogram",
+    "VersionConflictError",
     "Workflow",
     "__version__",
     "cache_key",

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from kaizen_nexus._errors import SessionTableFullError
+from kaizen_nexus._errors import SessionTableFullError, VersionConflictError
 
 __all__ = [
     "MAX_CAPACITY",
@@ -20,6 +20,7 @@ __all__ = [
     "MAX_ID_LENGTH",
     "MAX_TIME_NS",
     "MAX_TTL_SECONDS",
+    "MAX_VERSION",
     "NS_PER_SECOND",
     "budget_ns",
     "capacity",
@@ -35,12 +36,15 @@ __all__ = [
     "timestamp_ns",
     "too_many_channels",
     "user_id",
+    "version",
+    "version_conflict",
 ]
 
 NS_PER_SECOND: Final = 1_000_000_000
 MAX_TTL_SECONDS: Final = 3_155_760_000
 """A century of Julian years: `MAX_TIME_NS` plus this still fits in 63 bits."""
 MAX_TIME_NS: Final = 1 << 62
+MAX_VERSION: Final = 1 << 62
 MAX_CAPACITY: Final = 1 << 30
 MAX_CHANNELS: Final = 16
 MAX_CHANNEL_LENGTH: Final = 64
@@ -223,6 +227,20 @@ def state_dict(value: Mapping[str, Any] | Iterable[tuple[str, Any]], name: str) 
     if all(type(key) is str for key in items):
         return items
     return {str.__str__(key): item for key, item in items.items()}
+
+
+def version(value: object, name: str) -> int:
+    """Return the version of a state."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {_type_name(value)}")
+    if not 0 <= value <= MAX_VERSION:
+        raise ValueError(f"{name} must be between 0 and 2**62, not {_shown(value)}")
+    return int(value)
+
+
+def version_conflict(expected: int, current: int) -> VersionConflictError:
+    """Return the error for a change that insists on another version of the state."""
+    return VersionConflictError(expected, current)
 
 
 def table_full(limit: int) -> SessionTableFullError:

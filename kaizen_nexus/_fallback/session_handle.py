@@ -92,6 +92,7 @@ class SessionHandle:
         "_state",
         "_ttl",
         "_user_id",
+        "_version",
     )
 
     _session_id: str
@@ -102,6 +103,7 @@ class SessionHandle:
     _accessed: int
     _expires: int
     _ttl: int
+    _version: int
     _channels: dict[str, int]
     _home: _Home
     _attached: bool
@@ -184,7 +186,23 @@ class SessionHandle:
 
     @state.setter
     def state(self, state: Mapping[str, Any]) -> None:
-        self._state = checked_items(state, "state")
+        checked = checked_items(state, "state")
+        with self._home._lock:
+            replaced, self._state = self._state, checked
+            self._version += 1
+        del replaced
+
+    @property
+    def version(self) -> int:
+        """How often the state was set, or updated with anything, counted from 0.
+
+        What is done to the dict itself cannot be seen and does not count.
+        """
+        return self._version
+
+    @version.setter
+    def version(self, version: int) -> None:
+        self._version = _arguments.version(version, "version")
 
     def channels(self) -> dict[str, int]:
         """Return the last activity on each channel in nanoseconds, as a new dict."""
@@ -217,13 +235,29 @@ class SessionHandle:
         with self._home._lock:
             self._access(name, now)
 
-    def update(self, updates: Mapping[str, Any], channel: str | None = None) -> None:
-        """Touch the session and merge `updates` into its state, all or nothing."""
+    def update(
+        self,
+        updates: Mapping[str, Any],
+        channel: str | None = None,
+        *,
+        if_version: int | None = None,
+    ) -> None:
+        """Touch the session and merge `updates` into its state, all or nothing.
+
+        Raises
+        ------
+        VersionConflictError
+            If the state has another version than `if_version`, where that is given.
+        """
         items = checked_items(updates, "updates")
+        if if_version is not None:
+            if_version = _arguments.version(if_version, "if_version")
         now = self._home.now()
         name = None if channel is None else _arguments.channel_name(channel)
         with self._home._lock:
             self._access(name, now)
+            if if_version is not None and if_version != self._version:
+                raise _arguments.version_conflict(if_version, self._version)
             replaced = self._merge(items)
         del replaced
 
@@ -263,6 +297,7 @@ class SessionHandle:
 
     def _merge(self, items: dict[str, Any]) -> list[Any] | None:
         """Update the state and return the values it replaced, to be dropped after unlocking."""
+        self._version += bool(items)
         if self._state is None:
             self._state = items.copy()
             return None
@@ -280,6 +315,7 @@ def new_handle(session_id: str, user_id: str, ttl: int, now: int) -> SessionHand
     handle._memory_pool_id = None
     handle._created = handle._accessed = now
     handle._ttl = ttl
+    handle._version = 0
     handle._expires = now + ttl
     handle._channels = {}
     handle._home = _NOWHERE

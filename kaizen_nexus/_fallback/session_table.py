@@ -217,9 +217,25 @@ class SessionTable(TableCore):
         return self.handle(session_id, channel) is not None
 
     def update(
-        self, session_id: object, updates: Mapping[str, Any], channel: str | None = None
+        self,
+        session_id: object,
+        updates: Mapping[str, Any],
+        channel: str | None = None,
+        *,
+        if_version: int | None = None,
     ) -> bool:
         """Touch a session and merge `updates` into its state, all or nothing.
+
+        Parameters
+        ----------
+        session_id : str
+            Anything that is not the id of a live session finds nothing.
+        updates : mapping
+            What to set. Its keys are str.
+        channel : str, optional
+            The channel whose last activity to note.
+        if_version : int, optional
+            The version that the state must have: nothing is merged into any other.
 
         Returns
         -------
@@ -228,9 +244,13 @@ class SessionTable(TableCore):
 
         Raises
         ------
-        TypeError
-            If `updates` is not a mapping with str keys.
+        TypeError, ValueError
+            If an argument is of the wrong type or out of its bounds.
+        VersionConflictError
+            If the state has another version. The session was touched nevertheless.
         """
+        if if_version is not None:
+            if_version = _arguments.version(if_version, "if_version")
         now = self._now()
         name = None if channel is None else self._channel(channel, session_id, now)
         items = checked_items(updates, "updates")
@@ -238,6 +258,8 @@ class SessionTable(TableCore):
             row = self._access(session_id, now, name)
             if row is None:
                 return False
+            if if_version is not None and if_version != row._version:
+                raise _arguments.version_conflict(if_version, row._version)
             replaced = row._merge(items)
         del replaced
         return True

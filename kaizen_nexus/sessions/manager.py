@@ -209,9 +209,25 @@ class NexusSessionManager(AsynchronousTwins):
         return self._table.get_state(session_id, channel)
 
     def update_session_state(
-        self, session_id: str, updates: Mapping[str, Any], channel: str | None = None
+        self,
+        session_id: str,
+        updates: Mapping[str, Any],
+        channel: str | None = None,
+        *,
+        if_version: int | None = None,
     ) -> bool:
         """Merge `updates` into a session's state, all or nothing, and slide its expiry.
+
+        Parameters
+        ----------
+        session_id : str
+            The session's id.
+        updates : mapping
+            What to set. Its keys are str.
+        channel : str, optional
+            The channel that asks.
+        if_version : int, optional
+            The `version` that the session must have.
 
         Returns
         -------
@@ -220,10 +236,14 @@ class NexusSessionManager(AsynchronousTwins):
 
         Raises
         ------
-        TypeError
-            If `updates` is not a mapping with str keys.
+        TypeError, ValueError
+            If an argument is of the wrong type or out of its bounds.
+        VersionConflictError
+            If the session has another version. Nothing was merged; the expiry was slid.
         """
-        return self._table.update(session_id, updates, channel)
+        if if_version is None:  # a keyword costs more than this test
+            return self._table.update(session_id, updates, channel)
+        return self._table.update(session_id, updates, channel, if_version=if_version)
 
     def bind_memory_pool(self, session_id: str, memory_pool_id: Any) -> bool:
         """Bind a memory pool to a session and slide its expiry; return whether there was one."""

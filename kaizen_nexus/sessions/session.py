@@ -108,6 +108,7 @@ class CrossChannelSession:
             row.expires = expires
         if state is not None:
             row.state = state
+            row.version = 0
         if channel_activity is not None:
             self.channel_activity = channel_activity
         row.memory_pool_id = memory_pool_id
@@ -188,6 +189,15 @@ class CrossChannelSession:
         self._row.state = state
 
     @property
+    def version(self) -> int:
+        """How often `state` was set, or updated with anything, counted from 0.
+
+        What is done to the dict itself, as in ``session.state["topic"] = "maps"``, cannot be seen
+        and does not count.
+        """
+        return self._row.version
+
+    @property
     def channel_activity(self) -> ChannelActivity:
         """When the session was last active on each channel, as a live mapping."""
         return ChannelActivity(self._row, self._clock)
@@ -220,9 +230,21 @@ class CrossChannelSession:
         """
         self._row.touch(channel)
 
-    def update_state(self, updates: Mapping[str, Any], channel: str | None = None) -> None:
-        """Refresh the session and merge `updates` into its state."""
-        self._row.update(updates, channel)
+    def update_state(
+        self,
+        updates: Mapping[str, Any],
+        channel: str | None = None,
+        *,
+        if_version: int | None = None,
+    ) -> None:
+        """Refresh the session and merge `updates` into its state.
+
+        Raises
+        ------
+        VersionConflictError
+            If `version` is not `if_version`, where that is given. Nothing was merged.
+        """
+        self._row.update(updates, channel, if_version=if_version)
 
     def get_state(self, channel: str | None = None) -> dict[str, Any]:
         """Refresh the session and return a shallow copy of its state."""
@@ -234,7 +256,8 @@ class CrossChannelSession:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy as a session of its own with the same attributes; what they hold is shared."""
-        return _restored, (type(self), {**self._fields(), "ttl": self.ttl})
+        version = self.version  # read first: too low a one merely has to be read again
+        return _restored, (type(self), {**self._fields(), "ttl": self.ttl}, version)
 
     def __eq__(self, other: object) -> bool:
         """Return whether both sessions have equal attributes."""
@@ -251,8 +274,12 @@ class CrossChannelSession:
         return f"{type(self).__qualname__}({fields})"
 
 
-def _restored(kind: type[CrossChannelSession], fields: dict[str, Any]) -> CrossChannelSession:
-    return kind(**fields)
+def _restored(
+    kind: type[CrossChannelSession], fields: dict[str, Any], version: int
+) -> CrossChannelSession:
+    session = kind(**fields)
+    session._row.version = version
+    return session
 
 
 def _sliding_seconds(clock: WallClock, accessed: int | None, expires: int | None) -> float:

@@ -42,7 +42,12 @@ class AsynchronousTwins(ABC):
 
     @abstractmethod
     def update_session_state(
-        self, session_id: str, updates: Mapping[str, Any], channel: str | None = None
+        self,
+        session_id: str,
+        updates: Mapping[str, Any],
+        channel: str | None = None,
+        *,
+        if_version: int | None = None,
     ) -> bool:
         """Merge `updates` into a session's state."""
 
@@ -75,10 +80,15 @@ class AsynchronousTwins(ABC):
         return session
 
     async def update_session_state_async(
-        self, session_id: str, updates: Mapping[str, Any], channel: str | None = None
+        self,
+        session_id: str,
+        updates: Mapping[str, Any],
+        channel: str | None = None,
+        *,
+        if_version: int | None = None,
     ) -> bool:
         """Merge `updates` into the state of a session in memory and store the session."""
-        updated = self.update_session_state(session_id, updates, channel)
+        updated = self.update_session_state(session_id, updates, channel, if_version=if_version)
         if updated:
             await self._store(session_id)
         return updated

@@ -35,6 +35,7 @@ OWN_NAMES = [
     "LatencyHistogram",
     "SessionTable",
     "SlidingLatencyHistogram",
+    "VersionConflictError",
     "cache_key",
     "Workflow",
     "BaseAgent",

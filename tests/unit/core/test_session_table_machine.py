@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from kaizen_nexus._errors import SessionTableFullError
+from kaizen_nexus._errors import SessionTableFullError, VersionConflictError
 
 SECOND = 1_000_000_000
 CAPACITY = 6
@@ -46,6 +46,7 @@ class Record:
     state: dict = field(default_factory=dict)
     channels: dict = field(default_factory=dict)
     pool: object = None
+    version: int = 0
     attached: bool = False
     removed: bool = False
 
@@ -54,6 +55,10 @@ class Record:
         self.expires = now + self.ttl
         if channel is not None:
             self.channels[channel] = now
+
+    def update(self, updates):
+        self.state.update(updates)
+        self.version += bool(updates)
 
 
 class TableMachine(RuleBasedStateMachine):
@@ -174,8 +179,25 @@ class TableMachine(RuleBasedStateMachine):
         record = self.live(session_id)
         if record is not None:
             self.access(record, channel)
-            record.state.update(updates)
+            record.update(updates)
         assert self.table.update(session_id, updates, channel) is (record is not None)
+
+    @rule(which=choices, updates=states, channel=channels, ahead=st.sampled_from([0, 0, -1, 1]))
+    def update_a_version(self, which, updates, channel, ahead):
+        session_id = self.find(which)
+        record = self.live(session_id)
+        version = max(0, (0 if record is None else record.version) + ahead)
+        if record is not None:
+            self.access(record, channel)
+        if record is None or record.version == version:
+            if record is not None:
+                record.update(updates)
+            found = self.table.update(session_id, updates, channel, if_version=version)
+            assert found is (record is not None)
+        else:
+            with pytest.raises(VersionConflictError) as caught:
+                self.table.update(session_id, updates, channel, if_version=version)
+            assert (caught.value.version, caught.value.expected) == (record.version, version)
 
     @rule(which=choices)
     def delete(self, which):
@@ -198,8 +220,9 @@ class TableMachine(RuleBasedStateMachine):
     def use_a_handle(self, data, channel, updates):
         handle, record = data.draw(st.sampled_from(self.handles))
         self.access(record, channel)
-        record.state.update(updates)
-        handle.update(updates, channel)
+        version = record.version
+        record.update(updates)
+        handle.update(updates, channel, if_version=version)
         self.access(record, channel)
         assert handle.get_state(channel) == record.state
 
@@ -213,6 +236,7 @@ class TableMachine(RuleBasedStateMachine):
         handle.memory_pool_id = record.pool = f"pool {when}"
         handle.state = {"when": when}
         record.state = {"when": when}
+        record.version += 1
         handle.set_channel("api", when)
         record.channels["api"] = when
         handle.set_channel("cli", None)
@@ -312,6 +336,7 @@ class TableMachine(RuleBasedStateMachine):
             assert handle.ttl == record.ttl
             assert handle.channels() == record.channels
             assert handle.state == record.state
+            assert handle.version == record.version
             assert handle.memory_pool_id == record.pool
             assert handle.is_expired() is (record.removed or record.expires <= self.now)
 
