@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         reset_global_metrics,
     )
     from kaizen_nexus.nexus import Nexus
+    from kaizen_nexus.runtime.breaker import Quarantine
     from kaizen_nexus.sessions import CrossChannelSession, NexusSessionManager
 
 __version__ = "0.1.0"
@@ -72,6 +73,7 @@ _HOMES = {
     "get_global_metrics": "monitoring",
     "reset_global_metrics": "monitoring",
     "Nexus": "nexus",
+    "Quarantine": "runtime.breaker",
     "CrossChannelSession": "sessions",
     "NexusSessionManager": "sessions",
     "VersionConflictError": "_errors",
@@ -91,6 +93,7 @@ __all__ = [
     "ParameterMapper",
     "PerformanceMetrics",
     "PerformanceMonitor",
+    "Quarantine",
     "SessionTable",
     "SlidingLatencyHistogram",
     "VersionConflictError",

@@ -23,6 +23,7 @@ try:
     from kaizen_nexus.channels.mcp.mount import McpMount
     from kaizen_nexus.channels.stack import ServingOptions, asgi_stack
     from kaizen_nexus.channels.streams import DEFAULT_MAX_STREAMS, Streams
+    from kaizen_nexus.runtime.breaker import DEFAULT_QUARANTINE, Quarantine
     from kaizen_nexus.runtime.discovery import Discovery
     from kaizen_nexus.runtime.executor import (
         DEFAULT_MAX_PENDING,
@@ -31,6 +32,7 @@ try:
         Executor,
     )
     from kaizen_nexus.runtime.health import Health
+    from kaizen_nexus.runtime.registry import Registry
     from kaizen_nexus.runtime.replays import DEFAULT_TTL, Replays
     from kaizen_nexus.runtime.service import Runtime
 except ModuleNotFoundError as error:
@@ -86,6 +88,9 @@ class Nexus(DeploymentTarget):
     timeout
         Seconds that a run may take, waiting for a thread included; then it is given up and
         answered 504. None for any time.
+    quarantine
+        When an agent that keeps failing is not called for a while, its requests being answered
+        503; None for never.
     max_body
         How many bytes a request body may have.
     idempotency_ttl
@@ -117,6 +122,7 @@ class Nexus(DeploymentTarget):
         max_pending: int = DEFAULT_MAX_PENDING,
         max_running: int | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
+        quarantine: Quarantine | None = DEFAULT_QUARANTINE,
         max_body: int = DEFAULT_MAX_BODY,
         idempotency_ttl: float = DEFAULT_TTL,
         max_streams: int = DEFAULT_MAX_STREAMS,
@@ -135,7 +141,8 @@ class Nexus(DeploymentTarget):
             session_manager,
             metrics,
             Executor(max_threads, max_pending, timeout, max_running),
-            replays=Replays(idempotency_ttl),
+            Registry(quarantine=quarantine),
+            Replays(idempotency_ttl),
         )
         self._own_sessions = session_manager is None
         self.discovery_root = _caller_folder() if discovery_root is None else Path(discovery_root)

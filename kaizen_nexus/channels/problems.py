@@ -23,6 +23,7 @@ from kaizen_nexus.runtime.errors import (
     IdempotencyKeyError,
     IdempotencyKeyReusedError,
     OverloadedError,
+    QuarantinedError,
     ResultTooLargeError,
     RunFailedError,
     SessionNotFoundError,
@@ -49,6 +50,7 @@ _PROBLEMS: dict[type[Exception], tuple[str, int]] = {
     ResultTooLargeError: ("result-too-large", HTTPStatus.INTERNAL_SERVER_ERROR),
     OverloadedError: ("overloaded", HTTPStatus.SERVICE_UNAVAILABLE),
     ShuttingDownError: ("shutting-down", HTTPStatus.SERVICE_UNAVAILABLE),
+    QuarantinedError: ("quarantined", HTTPStatus.SERVICE_UNAVAILABLE),
     DeadlineExceededError: ("deadline-exceeded", HTTPStatus.GATEWAY_TIMEOUT),
     AbandonedError: ("abandoned", CLIENT_CLOSED_REQUEST),
     SessionTableFullError: ("session-limit", HTTPStatus.SERVICE_UNAVAILABLE),
@@ -117,7 +119,7 @@ def _known(error: Exception) -> Response:
             {"pointer": f"#{e.pointer}", "detail": e.message} for e in error.errors
         ]
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(OverloadedError.retry_after)
+        headers["Retry-After"] = str(getattr(error, "retry_after", OverloadedError.retry_after))
     if isinstance(error, RunFailedError) and error.replayed:
         headers[REPLAYED_HEADER] = "true"
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:

@@ -89,7 +89,8 @@ class Gate:
                 self._queue.remove(turn)
                 return
             self.running -= 1
-            self._admit()
+            if self._queue:
+                self._admit()
 
     def resize(self, max_running: int, max_waiting: int) -> None:
         """Change the bounds; nobody who is inside or waits is turned away."""

@@ -12,6 +12,7 @@ __all__ = [
     "IdempotencyKeyError",
     "IdempotencyKeyReusedError",
     "OverloadedError",
+    "QuarantinedError",
     "ResultTooLargeError",
     "RunFailedError",
     "SessionNotFoundError",
@@ -93,6 +94,19 @@ class ShuttingDownError(NexusError):
 
     def __init__(self) -> None:
         super().__init__("the server is stopping; try again")
+
+
+class QuarantinedError(NexusError):
+    """The agent has failed so often that it is not called for a while."""
+
+    def __init__(self, name: str, retry_after: int) -> None:
+        self.name = name
+        self.retry_after = retry_after
+        """Seconds after which trying again is worthwhile."""
+        super().__init__(
+            f"the agent behind {name!r} has failed too often and is not called for a while; "
+            f"try again in {retry_after} s"
+        )
 
 
 class DeadlineExceededError(RunFailedError, TimeoutError):

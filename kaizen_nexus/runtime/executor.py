@@ -18,6 +18,7 @@ from kaizen_nexus.runtime.threads import ThreadPool
 
 if TYPE_CHECKING:
     from kaizen_nexus.agents.workflow import Workflow
+    from kaizen_nexus.runtime.breaker import Attempt
 
 __all__ = ["DEFAULT_MAX_PENDING", "DEFAULT_MAX_THREADS", "DEFAULT_TIMEOUT", "Executor"]
 
@@ -154,8 +155,11 @@ class Executor:
         inputs: Mapping[str, Any],
         context: Mapping[str, Any] | None,
         session: object | None,
+        attempt: Attempt,
     ) -> Any:
         """Return what the agent returns: on the event loop, or from a thread if it is synchronous.
+
+        `attempt` is told when the agent begins, and, of one in a thread, when it ends.
 
         Raises
         ------
@@ -166,11 +170,13 @@ class Executor:
         """
         try:
             if workflow.is_async:
+                attempt.begin()
                 outcome = workflow.invoke(inputs, context=context, session=session)
             else:
-                outcome = await self._threads.run(
-                    functools.partial(workflow.invoke, inputs, context=context, session=session)
+                invoke = functools.partial(
+                    workflow.invoke, inputs, context=context, session=session
                 )
+                outcome = await self._threads.run(functools.partial(attempt.make, invoke))
             return await outcome if inspect.isawaitable(outcome) else outcome
         except (SystemExit, KeyboardInterrupt) as error:
             # A task that ends so would end the event loop with it.

@@ -68,4 +68,5 @@ class Health:
                 "abandoned_threads": executor.abandoned_threads,
             },
             "limits": self._runtime.limits.numbers(),
+            "quarantine": self._runtime.registry.breakers(),
         }

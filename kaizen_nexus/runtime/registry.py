@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from types import MappingProxyType
+from typing import Any
 
 from kaizen_nexus.agents.workflow import Workflow
 from kaizen_nexus.deployment.target import API_PREFIX, CHANNELS, MAX_KEEP
 from kaizen_nexus.monitoring import WorkflowMeter, WorkflowMeters
+from kaizen_nexus.runtime.breaker import DEFAULT_QUARANTINE, Breaker, Quarantine
 from kaizen_nexus.runtime.errors import VersionNotKeptError, WorkflowNotFoundError
 
 __all__ = ["Channels", "Deployment", "History", "Registry"]
@@ -25,6 +27,8 @@ class Deployment:
     """How often what the name stands for has changed, this time included."""
     meter: WorkflowMeter = field(repr=False)
     """Measures the runs of this version."""
+    breaker: Breaker = field(repr=False)
+    """Decides whether the agent is called."""
     prefix: str = API_PREFIX
     sessions: bool = False
     """Whether an invocation without a session gets a new one."""
@@ -80,16 +84,20 @@ class Registry:
         How many names may be deployed at a time.
     clock
         The time of day, with a time zone.
+    quarantine
+        When an agent that keeps failing is not called any more; None for never.
     """
 
     def __init__(
         self,
         max_workflows: int = 10_000,
         clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+        quarantine: Quarantine | None = DEFAULT_QUARANTINE,
     ) -> None:
         self.max_workflows = max_workflows
         self.meters = WorkflowMeters()
         self._clock = clock
+        self._quarantine = quarantine
         self._lock = threading.Lock()
         self._deployed: dict[str, Channels] = {}
         self._histories: dict[str, History] = {}
@@ -146,7 +154,8 @@ class Registry:
                 )
             version = self._versions.get(name, 0) + 1
             meter = self.meters.open(name, version)
-            deployment = Deployment(workflow, version, meter, prefix, sessions)
+            breaker = Breaker(name, version, self._quarantine)
+            deployment = Deployment(workflow, version, meter, breaker, prefix, sessions)
             others = {c: current[c] for c in CHANNELS if c in current and c not in chosen}
             answering = {**dict.fromkeys(chosen, deployment), **others}
             kept = () if former is None else (*former.kept, former.current)
@@ -261,6 +270,16 @@ class Registry:
             for name, channels in self._deployed.copy().items()
             if channel in channels
         }
+
+    def breakers(self) -> dict[str, list[dict[str, Any]]]:
+        """Return how deployments do that have not always done well, as plain data, by name."""
+        troubled: dict[str, list[dict[str, Any]]] = {}
+        for name, channels in self._deployed.copy().items():
+            for deployment in dict.fromkeys(channels.values()):
+                numbers = deployment.breaker.numbers()
+                if numbers is not None:
+                    troubled.setdefault(name, []).append(numbers)
+        return troubled
 
     def names(self) -> list[str]:
         """Return all deployed names, in order of first deployment."""

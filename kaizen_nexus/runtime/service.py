@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kaizen_nexus.agents.streams import StreamOutputs
 from kaizen_nexus.monitoring import PerformanceMetrics
 from kaizen_nexus.runtime.admission import Limits
+from kaizen_nexus.runtime.breaker import Attempt
 from kaizen_nexus.runtime.errors import (
     AbandonedError,
     AgentExitError,
@@ -77,7 +78,7 @@ class Runtime:
         Raises
         ------
         WorkflowNotFoundError, InvalidInputsError, SessionNotFoundError, OverloadedError,
-        SessionTableFullError, IdempotencyKeyError, IdempotencyKeyReusedError
+        QuarantinedError, SessionTableFullError, IdempotencyKeyError, IdempotencyKeyReusedError
             The invocation was refused, and the agent was not called.
         DeadlineExceededError, AbandonedError
             The agent was called, and given up.
@@ -96,9 +97,10 @@ class Runtime:
         failed = True
         try:
             inputs = deployment.workflow.validate(invocation.inputs)
-            work = partial(self._take_turn, deployment, invocation, inputs)
             limit = self.limits.of(invocation.name)
-            body, session_id = await self.executor.run(work, invocation.caller_gone, limit)
+            with deployment.breaker.attempt() as attempt:
+                work = partial(self._take_turn, deployment, attempt, invocation, inputs)
+                body, session_id = await self.executor.run(work, invocation.caller_gone, limit)
             failed = False
         except DeadlineExceededError:
             logger.warning("the agent behind %r took too long and was given up", invocation.name)
@@ -117,16 +119,20 @@ class Runtime:
         )
 
     async def _take_turn(
-        self, deployment: Deployment, invocation: Invocation, inputs: Mapping[str, Any]
+        self,
+        deployment: Deployment,
+        attempt: Attempt,
+        invocation: Invocation,
+        inputs: Mapping[str, Any],
     ) -> tuple[bytes, str | None]:
         """Return the encoded result, and the session's id; a session is used by one at a time."""
         if invocation.session_id is None or invocation.session_id == NEW_SESSION:
             session = self._attach(deployment, invocation)
-            body = await self._run(deployment, invocation, inputs, session)
+            body = await self._run(deployment, attempt, invocation, inputs, session)
         else:
             async with self._turns.take(invocation.session_id):
                 session = self._attach(deployment, invocation)
-                body = await self._run(deployment, invocation, inputs, session)
+                body = await self._run(deployment, attempt, invocation, inputs, session)
         return body, None if session is None else session.session_id
 
     def _attach(self, deployment: Deployment, invocation: Invocation) -> CrossChannelSession | None:
@@ -150,6 +156,7 @@ class Runtime:
     async def _run(
         self,
         deployment: Deployment,
+        attempt: Attempt,
         invocation: Invocation,
         inputs: Mapping[str, Any],
         session: CrossChannelSession | None,
@@ -159,7 +166,7 @@ class Runtime:
         if workflow.plan.wants_context and session is not None:
             context = self.sessions.get_session_state(session.session_id)
         try:
-            outcome = await self.executor.call(workflow, inputs, context, session)
+            outcome = await self.executor.call(workflow, inputs, context, session, attempt)
             outputs = workflow.plan.outputs
             if isinstance(outputs, StreamOutputs):
                 return await collect(outputs, self.executor.steps(outcome), invocation.emit)
@@ -169,3 +176,6 @@ class Runtime:
         except Exception as error:
             logger.exception("the agent behind %r failed", workflow.name)
             raise AgentFailedError(workflow.name) from error
+        finally:
+            if workflow.is_async:
+                attempt.end()

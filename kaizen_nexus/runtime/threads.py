@@ -24,18 +24,20 @@ class ThreadPool:
     """Runs functions in threads, so many at a time.
 
     Nothing can stop a thread. Who stops waiting for one gives its place back, so that others find
-    one, and the thread is counted as abandoned until it ends: there are never more than twice
+    one, and the thread is counted as abandoned until it ends: there are never more than five times
     `size` of them.
 
     Parameters
     ----------
     size
-        How many functions run at the same time; further ones wait. Also how many threads may be
-        abandoned; beyond that further functions are refused.
+        How many functions run at the same time; further ones wait. Four times as many threads may
+        be abandoned: one agent that hangs can leave as many as run at a time, and must not have the
+        others refused.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self.max_abandoned = 4 * size
         self.abandoned = 0
         self._lock = threading.Lock()
         self._limiters: weakref.WeakKeyDictionary[AbstractEventLoop, CapacityLimiter] = (
@@ -50,7 +52,7 @@ class ThreadPool:
         OverloadedError
             As many threads as may be were abandoned and have not ended.
         """
-        if self.abandoned >= self.size:
+        if self.abandoned >= self.max_abandoned:
             raise OverloadedError(f"{self.abandoned} threads run on that nobody waits for any more")
         work = _Work(function, self._count)
         try:

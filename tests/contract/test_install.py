@@ -36,6 +36,7 @@ OWN_NAMES = [
     "SessionTable",
     "SlidingLatencyHistogram",
     "VersionConflictError",
+    "Quarantine",
     "cache_key",
     "Workflow",
     "BaseAgent",

@@ -152,6 +152,7 @@ def test_workflows_are_listed_and_described(http: httpx2.Client) -> None:
         "description": "Repeat the query.",
         "version": 1,
         "channels": ["api", "cli", "mcp"],
+        "circuit": "closed",
         "execute": EXECUTE.format("echo"),
         "streaming": False,
         "stream": "/api/workflows/echo/stream",

@@ -64,7 +64,16 @@ def _summary(registry: Any, name: str) -> dict[str, Any]:
     description = _description(name, registry.channels_of(name))
     return {
         key: description[key]
-        for key in ("name", "description", "version", "channels", "execute", "streaming", "stream")
+        for key in (
+            "name",
+            "description",
+            "version",
+            "circuit",
+            "channels",
+            "execute",
+            "streaming",
+            "stream",
+        )
     }
 
 
@@ -75,6 +84,7 @@ def _description(name: str, deployments: Mapping[str, Deployment]) -> dict[str, 
         "name": name,
         "description": shown.workflow.description,
         "version": shown.version,
+        "circuit": shown.breaker.state,
         "channels": sorted(deployments),
         "execute": None if api is None else f"{api.prefix}/{name}/execute",
         "streaming": shown.workflow.is_streaming,

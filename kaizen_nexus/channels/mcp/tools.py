@@ -21,6 +21,7 @@ from kaizen_nexus.channels.strict_json import StrictJsonError, check
 from kaizen_nexus.runtime.errors import (
     AgentFailedError,
     OverloadedError,
+    QuarantinedError,
     ResultTooLargeError,
     SessionNotFoundError,
 )
@@ -54,6 +55,7 @@ _REMEDIES: dict[type[NexusError], str] = {
     ),
     SessionTableFullError: "Call again without {argument}, or later.",
     OverloadedError: f"Call again after {OverloadedError.retry_after} second(s).",
+    QuarantinedError: "Other tools are not affected.",
     ResultTooLargeError: "Call again with arguments that ask for less.",
     AgentFailedError: "The arguments were accepted, so the same call may succeed later.",
 }

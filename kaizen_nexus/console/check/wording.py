@@ -9,6 +9,7 @@ __all__ = ["problem_in"]
 _LIMITS = {
     "the agent yielded more than ": "result-too-large",
     ", which is the limit; try again": "overloaded",
+    " has failed too often and is not called for a while; ": "quarantined",
     "the session table holds ": "session-limit",
 }
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from kaizen_nexus.agents.adapters import as_workflow
+from kaizen_nexus.runtime.breaker import Breaker
 from kaizen_nexus.runtime.errors import (
     AbandonedError,
     AgentExitError,
@@ -25,7 +26,8 @@ PATIENCE = 30
 
 
 def run(executor: Executor, agent: Callable[[], Any], **options: Any) -> Coroutine[Any, Any, Any]:
-    call = partial(executor.call, as_workflow(agent, "agent"), {}, None, None)
+    attempt = Breaker("agent", 1, None).attempt()
+    call = partial(executor.call, as_workflow(agent, "agent"), {}, None, None, attempt)
     return executor.run(call, **options)
 
 
@@ -103,11 +105,11 @@ def test_threads_that_nobody_waits_for_are_bounded() -> None:
 
     async def main() -> None:
         executor = Executor(max_threads=2, timeout=SOON)
-        for _ in range(2):
+        for _ in range(8):
             with pytest.raises(DeadlineExceededError):
                 await run(executor, lambda: release.wait(PATIENCE))
-        await until(lambda: executor.abandoned_threads == 2)
-        with pytest.raises(OverloadedError, match="2 threads run on"):
+        await until(lambda: executor.abandoned_threads == 8)
+        with pytest.raises(OverloadedError, match="8 threads run on"):
             await run(executor, lambda: "done")
         release.set()
         await until(lambda: executor.abandoned_threads == 0)
