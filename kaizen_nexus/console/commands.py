@@ -91,6 +91,11 @@ def nexus(ctx: click.Context) -> None:
     help="How long requests are taken after the signal, while readiness says no.",
 )
 @click.option(
+    "--reload",
+    is_flag=True,
+    help="For development: when files of the app change, answer with the new code.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(LOG_LEVELS),
     default="warning",

@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from kaizen_nexus.nexus import Nexus
 
-__all__ = ["load_app"]
+__all__ = ["folder_of", "load_app"]
 
 DEFAULT_ATTRIBUTE = "app"
 
@@ -34,10 +34,7 @@ def load_app(target: str) -> Nexus:
         There is no such module, file or name, or it holds something else. What the module itself
         raises while it is imported is not caught.
     """
-    place, _, attribute = target.rpartition(":")
-    if not place or "/" in attribute or "\\" in attribute:
-        place, attribute = target, ""
-    attribute = attribute or DEFAULT_ATTRIBUTE
+    place, attribute = _split(target)
     module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
     found: object = module
     for name in attribute.split("."):
@@ -53,6 +50,20 @@ def load_app(target: str) -> Nexus:
             f"{place}:{attribute} is of type {kind}, not Nexus: {_apps_in(module, place)}"
         )
     return found
+
+
+def folder_of(target: str) -> Path:
+    """Return the folder in which `load_app` looks for `target` first."""
+    place, _ = _split(target)
+    return Path(place).parent if place.endswith(".py") else Path.cwd()
+
+
+def _split(target: str) -> tuple[str, str]:
+    """Return the module or file that `target` names, and the app's name there."""
+    place, _, attribute = target.rpartition(":")
+    if not place or "/" in attribute or "\\" in attribute:
+        place, attribute = target, ""
+    return place, attribute or DEFAULT_ATTRIBUTE
 
 
 def _load_module(name: str) -> ModuleType:

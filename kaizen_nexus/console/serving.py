@@ -18,14 +18,14 @@ from kaizen_nexus.console.leaving import (
     leave_threads_behind,
     leave_within,
 )
-from kaizen_nexus.console.loading import load_app
+from kaizen_nexus.console.loading import folder_of, load_app
 
 if TYPE_CHECKING:
     from kaizen_nexus.nexus import Nexus
 
 __all__ = ["serve", "serve_stdio"]
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.25
 LEAVING_MARGIN = 0.2
 """Seconds that threads, and the process, get to end after the server has."""
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -43,6 +43,7 @@ def serve(
     allow_origins: Sequence[str],
     grace: float | None,
     drain: float,
+    reload: bool,
     log_level: str,
 ) -> int:
     """Serve the app that `target` names until SIGINT or SIGTERM; return the exit code.
@@ -57,6 +58,8 @@ def serve(
         What to allow besides what the app's own settings do.
     drain
         Seconds in which requests are still taken after the server was told to stop.
+    reload
+        Whether to exchange the code of the app's folder when it changes.
     log_level
         From which level on log messages go to standard error.
 
@@ -67,6 +70,8 @@ def serve(
     """
     logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)
     interrupt_then_leave()
+    # What was compiled is valid for a second after the file, and may be stale then.
+    sys.dont_write_bytecode = sys.dont_write_bytecode or reload
     app = load_app(target)
     given = {"host": host, "api_port": port, "mcp_port": mcp_port, "shutdown_grace": grace}
     for setting, value in given.items():
@@ -78,10 +83,16 @@ def serve(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     try:
+        poll = _nothing
+        if reload:
+            from kaizen_nexus.console.reloading import Reloader
+
+            poll = Reloader(app, target, folder_of(target)).poll
         app.start(blocking=False)
         click.echo(_announcement(app), err=True)
         while app.health_check()["status"] == "healthy":
             time.sleep(POLL_SECONDS)
+            poll()
     except KeyboardInterrupt:
         _stop(app, drain)
         return 0
@@ -93,6 +104,10 @@ def serve(
     finally:
         app.close()
     raise click.ClickException("the server stopped by itself; its log says why")
+
+
+def _nothing() -> None:
+    """Have nothing to do now and then."""
 
 
 def _stop(app: Nexus, drain: float) -> None:

@@ -147,11 +147,7 @@ class Registry:
                 (same,) = serving
                 if same is not None and same.answers_as(workflow, prefix, sessions):
                     return same
-            if not current and len(self._deployed) >= self.max_workflows:
-                raise RuntimeError(
-                    f"{self.max_workflows} workflows are deployed, which is the limit: deregister "
-                    "one that is no longer needed"
-                )
+            self._check_room(former)
             version = self._versions.get(name, 0) + 1
             meter = self.meters.open(name, version)
             breaker = Breaker(name, version, self._quarantine)
@@ -168,6 +164,25 @@ class Registry:
             )
         self._follow_up(former, answering, name)
         return deployment
+
+    def replace(self, name: str, channels: Channels) -> None:
+        """Let `name` stand for what is deployed on `channels` elsewhere, and keep nothing else.
+
+        Raises
+        ------
+        RuntimeError
+            `max_workflows` names are deployed already.
+        """
+        with self._lock:
+            former = self._histories.get(name)
+            self._check_room(former)
+            version = self._versions.get(name, 0) + 1
+            meter = self.meters.open(name, version)
+            own = {d: replace(d, version=version, meter=meter) for d in channels.values()}
+            answering = {channel: own[deployment] for channel, deployment in channels.items()}
+            self._versions[name] = version
+            self._enter(name, History(_State(answering, version, self._clock())))
+        self._follow_up(former, answering, name)
 
     def rollback(self, name: str, to: int | None = None) -> int:
         """Make what `name` stood for before answer again, and return its version.
@@ -213,6 +228,13 @@ class Registry:
         if former is not None:
             self._follow_up(former, _NOWHERE, name)
         return former is not None
+
+    def _check_room(self, former: History | None) -> None:
+        if former is None and len(self._deployed) >= self.max_workflows:
+            raise RuntimeError(
+                f"{self.max_workflows} workflows are deployed, which is the limit: deregister "
+                "one that is no longer needed"
+            )
 
     def _enter(self, name: str, history: History) -> None:
         """Let `history` be that of `name`; the caller holds the lock, and the former history.

@@ -1,0 +1,148 @@
+"""``nexus serve --reload``: what changed in the app's files answers the next request.
+
+The server, its connections, sessions and measurements stay; only code is exchanged, all modules in
+the app's folder together, since one that did not change may hold on to one that did.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import click
+
+from kaizen_nexus.console.loading import load_app
+from kaizen_nexus.deployment.cache import clear_deployment_cache
+
+if TYPE_CHECKING:
+    from kaizen_nexus.nexus import Nexus
+
+__all__ = ["Reloader"]
+
+_FOREIGN = frozenset({"site-packages", "dist-packages"})
+_OWN = __name__.partition(".")[0]
+
+
+class Reloader:
+    """Watches the modules in an app's folder, and exchanges what they deployed when they change.
+
+    Parameters
+    ----------
+    app
+        The app that is served, just loaded.
+    target
+        What `load_app` was given.
+    folder
+        Where the app's own modules are; those of installed packages are left alone.
+    """
+
+    def __init__(self, app: Nexus, target: str, folder: Path) -> None:
+        self._app = app
+        self._target = target
+        self._folder = folder.resolve()
+        self._names = app.runtime.registry.names()
+        self._files = self._files_of(self._modules().values())
+        self._seen = self._changed = _stamps(self._files)
+
+    def poll(self) -> None:
+        """Reload if a file has changed, but not since the last call: it may be half written."""
+        stamps = _stamps(self._files)
+        settled, self._changed = stamps == self._changed, stamps
+        if settled and stamps != self._seen:
+            self._seen = stamps
+            self._reload()
+
+    def _reload(self) -> None:
+        former = self._modules()
+        for name in former:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+        # Plans refer to the classes of inputs, and what is cached to those of the former modules.
+        clear_deployment_cache()
+        try:
+            fresh = load_app(self._target)
+        except (Exception, SystemExit) as error:
+            self._watch({*self._files_of(self._modules().values()), *_files_behind(error)})
+            for name in self._modules():
+                del sys.modules[name]
+            sys.modules.update(former)
+            if not isinstance(error, click.ClickException):
+                traceback.print_exception(error)
+            reason = (
+                f": {error.format_message()}" if isinstance(error, click.ClickException) else ""
+            )
+            click.echo(f"Not reloaded{reason}. The former code still answers.", err=True)
+            return
+        modules = self._modules()
+        self._watch(self._files_of(modules.values()))
+        self._adopt(fresh, modules.values())
+        click.echo(f"Reloaded. Workflows: {', '.join(self._names) or 'none'}", err=True)
+
+    def _adopt(self, fresh: Nexus, modules: Iterable[ModuleType]) -> None:
+        """Let the running app answer with what `fresh` has deployed, and stand in its place."""
+        registry = self._app.runtime.registry
+        names = fresh.runtime.registry.names()
+        for name in names:
+            registry.replace(name, fresh.runtime.registry.channels_of(name))
+        for name in set(self._names) - set(names):
+            registry.remove(name)
+        self._names = names
+        for module in modules:
+            for attribute, value in list(vars(module).items()):
+                if value is fresh:
+                    setattr(module, attribute, self._app)
+        fresh.close()
+
+    def _watch(self, files: set[Path]) -> None:
+        """Watch these too; what has changed since they were loaded is seen the next time."""
+        new = files - self._files
+        self._files |= files
+        self._seen = {**self._seen, **_stamps(new)}
+        self._changed = dict(self._seen)
+
+    def _modules(self) -> dict[str, ModuleType]:
+        """Return the modules that are loaded from the folder."""
+        return {
+            name: module
+            for name, module in list(sys.modules.items())
+            if name != "__main__"
+            and name.partition(".")[0] != _OWN
+            and (path := _path_of(module)) is not None
+            and path.is_relative_to(self._folder)
+            and _FOREIGN.isdisjoint(path.parts)
+        }
+
+    @staticmethod
+    def _files_of(modules: Iterable[ModuleType]) -> set[Path]:
+        return {path for module in modules if (path := _path_of(module)) is not None}
+
+
+def _path_of(module: ModuleType) -> Path | None:
+    file = getattr(module, "__file__", None)
+    return Path(file).resolve() if isinstance(file, str) else None
+
+
+def _stamps(files: Iterable[Path]) -> dict[Path, tuple[int, int] | None]:
+    """Return what tells one content of each file from another; None for one that is not there."""
+    return {file: _stamp(file) for file in files}
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def _files_behind(error: BaseException) -> set[Path]:
+    """Return the files to be mended, which need not be modules that could be imported."""
+    files = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
+    if isinstance(error, SyntaxError) and error.filename:
+        files.add(error.filename)
+    return {path for file in files if (path := Path(file)).suffix == ".py" and path.is_file()}
