@@ -6,16 +6,20 @@ import re
 from collections.abc import Iterable
 
 from kaizen_nexus.runtime.errors import IdempotencyKeyError
+from kaizen_nexus.runtime.replays import MAX_KEY_LENGTH
 
-__all__ = ["KEY_HEADER", "KEY_NAME", "REPLAYED_HEADER", "idempotency_key"]
+__all__ = ["KEY_HEADER", "KEY_NAME", "KEY_PATTERN", "REPLAYED_HEADER", "idempotency_key"]
 
 KEY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotency-Replayed"
 """``true`` in an answer that was given before."""
 KEY_NAME = KEY_HEADER.lower().encode()
-_STRING = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
-_BARE = re.compile(r"[!#-+\--:<-~]+")
+_IN_QUOTES = r'(?:[ !#-\[\]-~]|\\["\\])'
+_BARE = r"[!#-+\--:<-~]"
 """Printable ASCII except what separates or quotes values of headers."""
+_KEY = re.compile(f'"{_IN_QUOTES}*"|{_BARE}+')
+KEY_PATTERN = f'^("{_IN_QUOTES}{{1,{MAX_KEY_LENGTH}}}"|{_BARE}{{1,{MAX_KEY_LENGTH}}})$'
+"""What the header's value looks like, as JSON Schema says it."""
 
 
 def idempotency_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
@@ -32,11 +36,8 @@ def idempotency_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     if not found:
         return None
     text = found[0].decode("latin-1").strip(" \t")
-    string = _STRING.fullmatch(text)
-    if len(found) == 1 and string is not None:
-        return re.sub(r"\\(.)", r"\1", string[1])
-    if len(found) == 1 and _BARE.fullmatch(text):
-        return text
+    if len(found) == 1 and _KEY.fullmatch(text):
+        return re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text
     raise IdempotencyKeyError(
         f'{KEY_HEADER} must be one string of printable ASCII in quotes, such as "8e03978e-40d5"'
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from kaizen_nexus._common.session_arguments import MAX_TTL_SECONDS
 from kaizen_nexus.agents.streams import StreamOutputs
 from kaizen_nexus.channels.api.execute import CHANNEL, SESSION_HEADER
+from kaizen_nexus.channels.api.sessions import MIN_TTL_SECONDS
 from kaizen_nexus.channels.api.stream import EVENT_STREAM
-from kaizen_nexus.channels.idempotency import KEY_HEADER
+from kaizen_nexus.channels.idempotency import KEY_HEADER, KEY_PATTERN
 from kaizen_nexus.channels.problems import MEDIA_TYPE
 from kaizen_nexus.runtime.registry import Deployment, Registry
 
@@ -18,6 +20,7 @@ _FAILURES = (400, 404, 413, 422, 500, 503, 504)
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _SESSION = {"$ref": "#/components/schemas/Session"}
 _TIMESTAMP = {"type": "string", "format": "date-time"}
+_READ_SESSION, _UPDATE_SESSION, _DELETE_SESSION = "read_session", "update_session", "delete_session"
 _SESSION_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
@@ -75,28 +78,39 @@ def _rebase(name: str, node: Any) -> Any:
 
 
 def _execute(name: str, deployment: Deployment) -> dict[str, Any]:
-    envelope = {
-        "type": "object",
-        "properties": {
-            "status": {"const": "success"},
-            "result": {"$ref": f"#/components/schemas/{name}.result"},
-            "session_id": {"type": ["string", "null"]},
-            "duration_ms": {"type": "number"},
-        },
-        "required": ["status", "result", "session_id", "duration_ms"],
-    }
-    responses = _responses(envelope, *_FAILURES)
+    responses = _responses(_envelope(name), *_FAILURES)
     return _run(name, deployment, "execute", f"Run {name}", responses)
 
 
+def _envelope(name: str, **members: Any) -> dict[str, Any]:
+    """Return the schema of what says that a run has succeeded."""
+    properties = {
+        "status": {"const": "success"},
+        "result": {"$ref": f"#/components/schemas/{name}.result"},
+        "session_id": {"type": ["string", "null"]},
+        "duration_ms": {"type": "number"},
+        **members,
+    }
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
 def _stream(name: str, deployment: Deployment) -> dict[str, Any]:
-    last = "a `result`, or the problem details of an `error`"
-    text = f"Server-sent events, whose data is JSON; the last one is {last}."
+    summary = _envelope(name, chunks={"type": "integer", "minimum": 0})
+    summary["required"].remove("result")  # which is not repeated
+    kinds = {"result": summary, "error": _PROBLEM}
     if deployment.workflow.is_streaming:
-        text = f"{text} Each `chunk` before it is a `{name}.chunk`."
-    schema = {"type": "string", "description": text}
+        kinds["chunk"] = {"$ref": f"#/components/schemas/{name}.chunk"}
+    text = "One event of the stream; the last is a `result`, or the problem details of an `error`."
+    schema = {"description": text, "oneOf": [_event(*kind) for kind in kinds.items()]}
     responses = _responses(schema, *_FAILURES, media_type=EVENT_STREAM)
     return _run(name, deployment, "stream", f"Run {name} and send what it yields", responses)
+
+
+def _event(kind: str, content: Any) -> dict[str, Any]:
+    """Return the schema of a server-sent event, whose data is JSON of the schema `content`."""
+    data = {"type": "string", "contentMediaType": _JSON, "contentSchema": content}
+    properties = {"id": {"type": "string"}, "event": {"const": kind}, "data": data}
+    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def _run(
@@ -112,7 +126,7 @@ def _run(
     key = {
         "name": KEY_HEADER,
         "in": "header",
-        "schema": {"type": "string"},
+        "schema": {"type": "string", "pattern": KEY_PATTERN},
         "description": "The same for each attempt at one request; a retry is answered as the "
         "first attempt was.",
     }
@@ -151,21 +165,50 @@ def _operation(
     return operation
 
 
+def _session_responses() -> dict[str, Any]:
+    """Return the answers to creating a session, and what can be done with what was created."""
+    responses = _responses(_SESSION, 400, 413, 422, 503, status=201)
+    id_of_it = {"id": "$response.body#/session_id"}
+    responses["201"]["links"] = {
+        operation: {"operationId": operation, "parameters": id_of_it}
+        for operation in (_READ_SESSION, _UPDATE_SESSION, _DELETE_SESSION)
+    }
+    return responses
+
+
 def _service_paths() -> dict[str, Any]:
     anything = {"type": "object"}
     new_session = {
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            "user_id": {"type": "string", "default": "anonymous"},
-            "ttl_seconds": {"type": "number", "exclusiveMinimum": 0},
+            # Not blank.
+            "user_id": {"type": "string", "default": "anonymous", "pattern": r"\S"},
+            "ttl_seconds": {
+                "type": ["number", "null"],
+                "minimum": MIN_TTL_SECONDS,
+                "maximum": MAX_TTL_SECONDS,
+            },
             "state": anything,
         },
+    }
+    only_state = {"required": ["state"], "maxProperties": 1}
+    updates = {
+        "description": "The keys to set; or `state` alone, which has them.",
+        "anyOf": [
+            {"type": "object", **only_state, "properties": {"state": anything}},
+            {"type": "object", "not": only_state},
+        ],
     }
     by_name = [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]
     by_id = [_SESSION_ID]
     pair = [
-        {"name": name, "in": "query", "required": True, "schema": {"type": "string"}}
+        {
+            "name": name,
+            "in": "query",
+            "required": True,
+            "schema": {"type": "string", "minLength": 1},
+        }
         for name in ("a", "b")
     ]
     get_health = _responses(anything, status=200)
@@ -182,22 +225,31 @@ def _service_paths() -> dict[str, Any]:
             "post": _operation(
                 "Create a session",
                 "sessions",
-                _responses(_SESSION, 400, 413, 422, 503, status=201),
+                _session_responses(),
                 new_session,
             )
         },
         "/api/sessions/{id}": {
-            "get": _operation("Read a session", "sessions", _responses(_SESSION, 404), None, by_id),
-            "patch": _operation(
-                "Merge into a session's state",
-                "sessions",
-                _responses(_SESSION, 400, 404, 413, 422),
-                anything,
-                by_id,
-            ),
-            "delete": _operation(
-                "Delete a session", "sessions", _responses(None, 404, status=204), None, by_id
-            ),
+            "get": {
+                "operationId": _READ_SESSION,
+                **_operation("Read a session", "sessions", _responses(_SESSION, 404), None, by_id),
+            },
+            "patch": {
+                "operationId": _UPDATE_SESSION,
+                **_operation(
+                    "Merge into a session's state",
+                    "sessions",
+                    _responses(_SESSION, 400, 404, 413, 422),
+                    updates,
+                    by_id,
+                ),
+            },
+            "delete": {
+                "operationId": _DELETE_SESSION,
+                **_operation(
+                    "Delete a session", "sessions", _responses(None, 404, status=204), None, by_id
+                ),
+            },
         },
         "/api/cache": {
             "get": _operation("What deployments have cached", "service", _responses(anything))
