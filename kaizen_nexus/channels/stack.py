@@ -52,7 +52,7 @@ def asgi_stack(
     routes = Starlette(
         routes=[
             *api_routes(runtime, health, execution, streaming, options.max_body),
-            Route("/cli/run", CliEndpoint(runtime, options.max_body), methods=["POST"]),
+            Route("/cli/run", CliEndpoint(runtime, options.max_body, streams), methods=["POST"]),
             Route(MCP_PATH, mcp),
             *prefixed_routes(runtime, execution, streaming),
         ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING
 
 from kaizen_nexus.channels.body import until_disconnected
@@ -14,7 +14,9 @@ from kaizen_nexus.runtime.errors import AbandonedError, OverloadedError, Shuttin
 if TYPE_CHECKING:
     from starlette.types import Receive, Send
 
-__all__ = ["DEFAULT_MAX_STREAMS", "OpenStream", "StreamedAnswer", "Streams"]
+    from kaizen_nexus.runtime.invocation import Invocation
+
+__all__ = ["DEFAULT_MAX_STREAMS", "OpenStream", "StreamedAnswer", "Streams", "emitter"]
 
 DEFAULT_MAX_STREAMS = 500
 FAREWELL_TIMEOUT = 5.0
@@ -125,6 +127,23 @@ class OpenStream:
         if isinstance(error, AbandonedError) and self._ending.is_set():
             return ShuttingDownError()
         return error
+
+
+def emitter(
+    invocation: Invocation, emit: Callable[[bytes], Awaitable[None]]
+) -> Callable[[bytes], Awaitable[None]]:
+    """Return what takes the chunks of a run, and hands them to `emit`.
+
+    A run with an idempotency key goes on when its reader has gone, since they may ask again.
+    """
+    if invocation.idempotency_key is None:
+        return emit
+
+    async def emit_if_heard(chunk: bytes) -> None:
+        with contextlib.suppress(AbandonedError, OSError):
+            await emit(chunk)
+
+    return emit_if_heard
 
 
 class StreamedAnswer:

@@ -19,6 +19,7 @@ from kaizen_nexus.channels.cli.protocol import (
     EXIT_UNREACHABLE,
     EXIT_USAGE,
     PATH,
+    STREAM_TYPE,
 )
 from kaizen_nexus.console.arguments import (
     UsageError,
@@ -35,6 +36,7 @@ from kaizen_nexus.console.transport import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, TextIO
 
 __all__ = ["ask", "main", "unreachable"]
@@ -94,8 +96,32 @@ def main(arguments: list[str]) -> int:
         return EXIT_INTERRUPTED
 
 
-def ask(url: str, call: dict[str, Any], timeout: float) -> tuple[int, str, str]:
+class UnprintedError(Exception):
+    """Nobody reads what is printed, or there is no room for it."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+def ask(
+    url: str,
+    call: dict[str, Any],
+    timeout: float,
+    show: Callable[[str], None] = lambda _: None,
+) -> tuple[int, str, str]:
     """Send `call` to the server at `url`, and return exit code, standard output and error.
+
+    Parameters
+    ----------
+    url
+        The server.
+    call
+        What is asked.
+    timeout
+        Seconds until the last of the answer.
+    show
+        Takes what belongs on standard output before that, if the answer is streamed.
 
     Raises
     ------
@@ -104,12 +130,18 @@ def ask(url: str, call: dict[str, Any], timeout: float) -> tuple[int, str, str]:
     UnreachableError
         No answer came in `timeout` seconds.
     """
-    reply = request("POST", url, PATH, json.dumps(call).encode(), timeout=timeout)
-    try:
-        answer = json.loads(reply.body)
-    except (ValueError, RecursionError):
-        answer = None
-    fields = answer if isinstance(answer, dict) else {}
+
+    def on_line(line: bytes) -> bool:
+        part = _fields(line)
+        text = part.get("stdout")
+        if "exit_code" in part or not isinstance(text, str):
+            return False
+        show(text)
+        return True
+
+    body = json.dumps(call).encode()
+    reply = request("POST", url, PATH, body, timeout=timeout, lines={STREAM_TYPE: on_line})
+    fields = _fields(reply.body)
     if reply.status != OK:
         failure, message = _refusal(reply.status, reply.headers.get("location", ""), url)
         detail = fields.get("detail")
@@ -128,6 +160,15 @@ def unreachable(url: str, reason: str) -> str:
     )
 
 
+def _fields(text: bytes) -> dict[str, Any]:
+    """Return the members of a JSON object; none if it is not one."""
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        answer = None
+    return answer if isinstance(answer, dict) else {}
+
+
 def _run(arguments: list[str]) -> int:
     url, timeout, argv = split_arguments(arguments)
     if argv[:1] in (["--help"], ["-h"]):
@@ -137,8 +178,11 @@ def _run(arguments: list[str]) -> int:
         return EXIT_USAGE
     check_text(argv)
     call = {"argv": fill_in_stdin(argv), "columns": _columns(), "color": _in_color()}
+    call["streams"] = True
     try:
-        code, out, err = ask(url, call, timeout)
+        code, out, err = ask(url, call, timeout, _print_part)
+    except UnprintedError as error:
+        return error.exit_code
     except NoAnswerError as error:
         _complain(
             f"Error: {error} from {url}: the workflow may still be running there. "
@@ -195,6 +239,19 @@ def _print(text: str) -> int:
     # What is left in the buffer is written once more at exit, and must not fail once more.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return failure
+
+
+def _print_part(text: str) -> None:
+    """Write the first part of more that comes.
+
+    Raises
+    ------
+    UnprintedError
+        It could not be written.
+    """
+    failure = _print(text)
+    if failure:
+        raise UnprintedError(failure)
 
 
 def _complain(text: str) -> None:

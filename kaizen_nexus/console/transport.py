@@ -69,6 +69,7 @@ def request(
     body: bytes = b"",
     *,
     timeout: float,
+    lines: dict[str, Callable[[bytes], bool]] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Reply:
     """Return the server's answer, of at most 64 MiB.
@@ -86,6 +87,9 @@ def request(
     timeout
         Seconds that the exchange may take in all, not counting the resolution of the host's name;
         connecting to one address may take 5 of them.
+    lines
+        For media types whose bodies are lines: what is given each line as soon as it has arrived.
+        The first one for which it returns False begins what the answer then has as its body.
     clock
         Monotonic seconds.
 
@@ -110,7 +114,7 @@ def request(
     try:
         with _connect(scheme, host, port, deadline, clock) as connection:
             _send(connection, head + body, deadline - clock())
-            return _Receiver(connection, deadline, clock).reply()
+            return _Receiver(connection, deadline, clock, lines or {}).reply()
     except TimeoutError:
         raise NoAnswerError(f"no answer within {timeout:g} s") from None
     except OSError as error:
@@ -183,6 +187,31 @@ def _send(connection: socket.socket, data: bytes, seconds: float) -> None:
         return
 
 
+class _Body:
+    """The body of a response, as far as it has arrived and is not taken already.
+
+    Parameters
+    ----------
+    on_line
+        Takes lines, until it returns False; None for a body that is not made of lines.
+    """
+
+    __slots__ = ("_on_line", "content")
+
+    def __init__(self, on_line: Callable[[bytes], bool] | None) -> None:
+        self.content = bytearray()
+        self._on_line = on_line
+
+    def add(self, data: bytes) -> None:
+        """Take what has arrived."""
+        self.content += data
+        while self._on_line is not None and (end := self.content.find(b"\n")) >= 0:
+            if self._on_line(bytes(self.content[:end])):
+                del self.content[: end + 1]
+            else:
+                self._on_line = None
+
+
 class _Receiver:
     """Reads one response before a deadline.
 
@@ -194,14 +223,21 @@ class _Receiver:
         When to give up, by `clock`.
     clock
         Monotonic seconds.
+    lines
+        What takes the lines of a body, by media type.
     """
 
     def __init__(
-        self, connection: socket.socket, deadline: float, clock: Callable[[], float]
+        self,
+        connection: socket.socket,
+        deadline: float,
+        clock: Callable[[], float],
+        lines: dict[str, Callable[[bytes], bool]],
     ) -> None:
         self._connection = connection
         self._deadline = deadline
         self._clock = clock
+        self._lines = lines
         self._received = bytearray()
 
     def reply(self) -> Reply:
@@ -209,7 +245,10 @@ class _Receiver:
         while True:
             status, headers = self._head()
             if status >= _FIRST_FINAL_STATUS:
-                return Reply(status, headers, self._body(headers))
+                media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+                body = _Body(self._lines.get(media_type))
+                self._fill(body, headers)
+                return Reply(status, headers, bytes(body.content))
 
     def _head(self) -> tuple[int, dict[str, str]]:
         received = self._received
@@ -229,20 +268,21 @@ class _Receiver:
             headers[name.strip().lower()] = value.strip()
         return int(rest[:3]), headers
 
-    def _body(self, headers: dict[str, str]) -> bytes:
+    def _fill(self, body: _Body, headers: dict[str, str]) -> None:
         if headers.get("transfer-encoding", "").lower() == "chunked":
-            return self._chunked()
+            self._fill_by_chunks(body)
+            return
         length = headers.get("content-length")
         if length is None:
             while self._receive():
                 pass
-            return bytes(self._received)
+            body.add(bytes(self._received))
+            return
         if not length.isdecimal() or len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY:
             raise UnreachableError(_TOO_LONG)
-        return self._take(int(length))
+        body.add(self._take(int(length)))
 
-    def _chunked(self) -> bytes:
-        body = bytearray()
+    def _fill_by_chunks(self, body: _Body) -> None:
         while True:
             while (end := self._received.find(b"\r\n")) < 0:
                 self._require()
@@ -251,10 +291,10 @@ class _Receiver:
                 raise UnreachableError(_NOT_HTTP)
             size = int(digits, 16)
             if size == 0:
-                return bytes(body)
-            if len(body) + size > MAX_BODY:
+                return
+            if len(body.content) + size > MAX_BODY:
                 raise UnreachableError(_TOO_LONG)
-            body += self._take(size + 2)[:size]
+            body.add(self._take(size + 2)[:size])
 
     def _take(self, size: int) -> bytes:
         while len(self._received) < size:

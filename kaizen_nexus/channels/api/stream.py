@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,14 +18,14 @@ import msgspec
 from kaizen_nexus.channels.api.execute import SESSION_HEADER
 from kaizen_nexus.channels.idempotency import REPLAYED_HEADER
 from kaizen_nexus.channels.problems import problem_of
-from kaizen_nexus.channels.streams import FAREWELL_TIMEOUT, StreamedAnswer, Streams
+from kaizen_nexus.channels.streams import FAREWELL_TIMEOUT, StreamedAnswer, Streams, emitter
 from kaizen_nexus.runtime.errors import AbandonedError
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from kaizen_nexus.channels.api.execute import Execution
-    from kaizen_nexus.runtime.invocation import Invocation, Result
+    from kaizen_nexus.runtime.invocation import Result
     from kaizen_nexus.runtime.service import Runtime
 
 __all__ = ["EVENT_STREAM", "HEARTBEAT", "EventStream", "Streaming"]
@@ -89,7 +88,7 @@ class Streaming:
                         invocation,
                         caller_gone=partial(stream.given_up, receive),
                         attached=events.attach,
-                        emit=_emitter(events, invocation),
+                        emit=emitter(invocation, partial(events.send, b"chunk")),
                     )
                 )
                 last = partial(events.finish, b"result", _summary(events, result))
@@ -166,22 +165,6 @@ class EventStream:
         self.count += 1
         lines = b"".join(b"data: %b\n" % line for line in data.splitlines())
         return b"id: %d\nevent: %b\n%b\n" % (self.count, kind, lines)
-
-
-def _emitter(events: EventStream, invocation: Invocation) -> Callable[[bytes], Awaitable[None]]:
-    """Return what takes the chunks of a run.
-
-    One with an idempotency key goes on when its reader has gone, since they may ask again.
-    """
-
-    async def emit(chunk: bytes) -> None:
-        try:
-            await events.send(b"chunk", chunk)
-        except (AbandonedError, OSError):
-            if invocation.idempotency_key is None:
-                raise
-
-    return emit
 
 
 def _summary(events: EventStream, result: Result) -> bytes:

@@ -35,6 +35,8 @@ class CommandLine:
     session_id: str | None
     json_output: bool
     idempotency_key: str | None = None
+    stream: bool = False
+    """Whether to print the chunks of a result as they are made."""
 
 
 class HelpRequested(Exception):  # noqa: N818  # not a failure, and named like click's own Exit
@@ -105,7 +107,11 @@ class WorkflowCommand(click.Command):
             raise
         values = context.params
         return CommandLine(
-            inputs, values["session"], values["output"] == "json", values["idempotency_key"]
+            inputs,
+            values["session"],
+            values["output"] == "json",
+            values["idempotency_key"],
+            values["stream"],
         )
 
     def locate(self, error: InputError) -> str:

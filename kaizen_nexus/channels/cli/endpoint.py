@@ -8,7 +8,6 @@ server about what a command takes.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -33,6 +32,8 @@ from kaizen_nexus.channels.cli.outcome import (
     succeeded,
 )
 from kaizen_nexus.channels.cli.protocol import EXIT_OK
+from kaizen_nexus.channels.cli.streaming import StreamedRuns
+from kaizen_nexus.channels.streams import Streams
 from kaizen_nexus.runtime.errors import WorkflowNotFoundError
 from kaizen_nexus.runtime.invocation import Invocation
 
@@ -54,6 +55,8 @@ class _Call(msgspec.Struct):
     columns: int = 80
     """How wide the client's terminal is."""
     color: bool = False
+    streams: bool = False
+    """Whether the client prints a streamed answer while it reads it."""
     complete: str | None = None
     """What has been typed of the next argument: asks for completions instead of a run."""
 
@@ -71,10 +74,18 @@ class CliEndpoint:
         What runs the workflows.
     max_body
         How many bytes a request body may have.
+    streams
+        Where open streams are counted.
     """
 
-    def __init__(self, runtime: Runtime, max_body: int = DEFAULT_MAX_BODY) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        max_body: int = DEFAULT_MAX_BODY,
+        streams: Streams | None = None,
+    ) -> None:
         self._runtime = runtime
+        self._streamed = StreamedRuns(runtime, Streams() if streams is None else streams)
         self._max_body = max_body
         self._commands: weakref.WeakKeyDictionary[Workflow, WorkflowCommand] = (
             weakref.WeakKeyDictionary()
@@ -83,10 +94,13 @@ class CliEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         call = await self._read(Request(scope, receive))
+        outcome: Outcome | None
         if call.complete is None:
-            outcome = await self._run(call, caller_of(scope), partial(until_disconnected, receive))
+            outcome = await self._run(call, caller_of(scope), receive, send)
         else:
             outcome = self._complete(call)
+        if outcome is None:
+            return
         if call.color:
             outcome = outcome.in_color()
         response = Response(msgspec.json.encode(outcome), media_type="application/json")
@@ -111,8 +125,9 @@ class CliEndpoint:
         return call
 
     async def _run(
-        self, call: _Call, caller: Caller, caller_gone: Callable[[], Awaitable[None]]
-    ) -> Outcome:
+        self, call: _Call, caller: Caller, receive: Receive, send: Send
+    ) -> Outcome | None:
+        """Return how the run ended, or None if the client has been told while it ran."""
         name, *arguments = call.argv
         try:
             command = self._command(name)
@@ -120,17 +135,20 @@ class CliEndpoint:
             return not_found(error, self._runtime.registry)
         try:
             line = command.read(arguments, call.columns)
-            result = await self._runtime.execute(
-                Invocation(
-                    name=name,
-                    channel=CHANNEL,
-                    inputs=line.inputs,
-                    session_id=line.session_id,
-                    caller=caller,
-                    caller_gone=caller_gone,
-                    idempotency_key=line.idempotency_key,
-                )
+            invocation = Invocation(
+                name=name,
+                channel=CHANNEL,
+                inputs=line.inputs,
+                session_id=line.session_id,
+                caller=caller,
+                caller_gone=partial(until_disconnected, receive),
+                idempotency_key=line.idempotency_key,
             )
+            if line.stream and call.streams:
+                return await self._streamed.run(
+                    command, invocation, receive, send, json_output=line.json_output
+                )
+            result = await self._runtime.execute(invocation)
         except HelpRequested as asked:
             return Outcome(EXIT_OK, asked.text)
         except click.UsageError as error:

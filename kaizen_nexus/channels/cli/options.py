@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["InputOption", "common_options", "input_options", "spell"]
 
 RESERVED = frozenset(
-    {"help", "idempotency-key", "input", "inputs", "output", "session", "timeout", "url"}
+    {"help", "idempotency-key", "input", "inputs", "output", "session", "stream", "timeout", "url"}
 )
 _SPELLABLE = re.compile(r"\w[\w.-]*")
 _PREFIX = "input-"
@@ -134,6 +134,11 @@ def common_options(on_help: Callable[[click.Context], NoReturn]) -> list[click.O
             ["output", "-o", "--output"],
             type=click.Choice(["text", "json"]),
             help="Print the result alone (text, the default), or with its session and duration.",
+        ),
+        click.Option(
+            ["stream", "--stream"],
+            is_flag=True,
+            help="Print the result while it is made, if the workflow yields it in parts.",
         ),
         # The client takes these two off the command line: here they are for help and completion.
         click.Option(

@@ -4,6 +4,8 @@ Imports nothing: the client is a process that starts for one request, and pays f
 """
 
 PATH = "/cli/run"
+STREAM_TYPE = "application/jsonl"
+"""The media type of an answer that is to be printed line by line, while it arrives."""
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_TIMEOUT = 300
 """Seconds."""

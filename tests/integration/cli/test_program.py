@@ -257,7 +257,7 @@ class TestCompletion:
         assert "only_mcp" not in self.complete(nexus, "run", "")
 
     def test_options_of_a_workflow(self, nexus: Any) -> None:
-        assert self.complete(nexus, "run", "echo", "--st") == ["--style"]
+        assert self.complete(nexus, "run", "echo", "--sty") == ["--style"]
 
     def test_values_of_an_option(self, nexus: Any) -> None:
         assert self.complete(nexus, "run", "echo", "--style", "l") == ["loud"]

@@ -17,7 +17,9 @@ from kaizen_nexus.agents.adapters import as_workflow
 from kaizen_nexus.agents.errors import InputError
 from kaizen_nexus.channels.cli.command import CommandLine, HelpRequested, WorkflowCommand
 
-RESERVED = ("session", "output", "input", "inputs", "url", "timeout", "help")
+RESERVED = (
+    "session", "output", "input", "inputs", "idempotency-key", "stream", "url", "timeout", "help",
+)  # fmt: skip
 
 
 def command_of(agent: Any, name: str = "assistant") -> WorkflowCommand:
