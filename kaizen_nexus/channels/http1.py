@@ -15,8 +15,13 @@ from enum import Enum
 from typing import Any, ClassVar
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
+from kaizen_nexus.channels.answering import AnswerCycle
 from kaizen_nexus.channels.problems import problem_response
 from kaizen_nexus.channels.request_head import RefusedError, check_head
 
@@ -215,6 +220,9 @@ class Http1Protocol(HttpToolsProtocol):
             upgrades=self.parser.should_upgrade(),
         )
         super().on_headers_complete()
+        if type(self.cycle) is RequestResponseCycle:
+            # Its task has not begun; uvicorn has no place to name another class.
+            self.cycle.__class__ = AnswerCycle
         self.waiting.pop(self, None)
         self._set_timer(None, 0)
         self._part = _Part.BODY
