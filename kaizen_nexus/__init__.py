@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         reset_global_metrics,
     )
     from kaizen_nexus.nexus import Nexus
+    from kaizen_nexus.runtime.access.settings import Auth, JwtSettings
     from kaizen_nexus.runtime.breaker import Quarantine
     from kaizen_nexus.sessions import CrossChannelSession, NexusSessionManager
 
@@ -74,6 +75,8 @@ _HOMES = {
     "reset_global_metrics": "monitoring",
     "Nexus": "nexus",
     "Quarantine": "runtime.breaker",
+    "Auth": "runtime.access.settings",
+    "JwtSettings": "runtime.access.settings",
     "CrossChannelSession": "sessions",
     "NexusSessionManager": "sessions",
     "VersionConflictError": "_errors",
@@ -82,9 +85,11 @@ _HOMES = {
 __all__ = [
     "IMPLEMENTATION",
     "NEXUS_AVAILABLE",
+    "Auth",
     "BaseAgent",
     "CrossChannelSession",
     "DeploymentCache",
+    "JwtSettings",
     "LatencyHistogram",
     "Nexus",
     "NexusConnection",

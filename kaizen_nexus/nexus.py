@@ -23,6 +23,9 @@ try:
     from kaizen_nexus.channels.mcp.mount import McpMount
     from kaizen_nexus.channels.stack import ServingOptions, asgi_stack
     from kaizen_nexus.channels.streams import DEFAULT_MAX_STREAMS, Streams
+    from kaizen_nexus.runtime.access.authenticator import Authenticator
+    from kaizen_nexus.runtime.access.policy import Access
+    from kaizen_nexus.runtime.access.settings import Auth
     from kaizen_nexus.runtime.breaker import DEFAULT_QUARANTINE, Quarantine
     from kaizen_nexus.runtime.discovery import Discovery
     from kaizen_nexus.runtime.executor import (
@@ -74,7 +77,12 @@ class Nexus(DeploymentTarget):
     host
         The address to listen on.
     insecure
-        Whether `host` may be an address that other machines can reach.
+        Whether `host` may be an address that other machines can reach although nobody is asked who
+        they are.
+    enable_auth
+        Whether callers are asked who they are: by API keys (``nexus keys``), or as `auth` says.
+    auth
+        How they are asked; given, they are.
     session_manager
         Where sessions live; default is a new `NexusSessionManager`.
     metrics
@@ -116,6 +124,8 @@ class Nexus(DeploymentTarget):
         host: str = "127.0.0.1",
         *,
         insecure: bool = False,
+        enable_auth: bool = False,
+        auth: Auth | None = None,
         session_manager: NexusSessionManager | None = None,
         metrics: PerformanceMetrics | None = None,
         max_threads: int = DEFAULT_MAX_THREADS,
@@ -137,12 +147,16 @@ class Nexus(DeploymentTarget):
         self.host = host
         self.insecure = insecure
         self.shutdown_grace = shutdown_grace
+        if auth is None and enable_auth:
+            auth = Auth()
+        self._authenticator = None if auth is None else Authenticator(auth)
         self.runtime = Runtime(
             session_manager,
             metrics,
             Executor(max_threads, max_pending, timeout, max_running),
             Registry(quarantine=quarantine),
-            Replays(idempotency_ttl),
+            replays=Replays(idempotency_ttl),
+            access=Access(enforced=auth is not None),
         )
         self._own_sessions = session_manager is None
         self.discovery_root = _caller_folder() if discovery_root is None else Path(discovery_root)
@@ -155,6 +169,7 @@ class Nexus(DeploymentTarget):
             max_body=max_body,
             allowed_hosts=several("allowed_hosts", allowed_hosts),
             allowed_origins=several("allowed_origins", allowed_origins),
+            authenticator=self._authenticator,
         )
         self._asgi = asgi_stack(
             self.runtime,
@@ -333,7 +348,8 @@ class Nexus(DeploymentTarget):
         Raises
         ------
         ExposedError
-            Other machines could reach `host`, and `insecure` is false.
+            Other machines could reach `host`, nobody is asked who they are, and `insecure` is
+            false.
         PortInUseError
             The port is taken; the message says which.
         RuntimeError
@@ -392,12 +408,13 @@ class Nexus(DeploymentTarget):
     def _listen(self) -> list[Any]:
         from kaizen_nexus.channels.serving import listen
 
-        api = listen(self.host, self.api_port, "api_port", exposed=self.insecure)
+        exposed = self.insecure or self.runtime.access.enforced
+        api = listen(self.host, self.api_port, "api_port", exposed=exposed)
         self.api_port = api.getsockname()[1]
         if self.mcp_port is None or self.mcp_port == self.api_port:
             return [api]
         try:
-            mcp = listen(self.host, self.mcp_port, "mcp_port", exposed=self.insecure)
+            mcp = listen(self.host, self.mcp_port, "mcp_port", exposed=exposed)
         except OSError:
             api.close()
             raise

@@ -14,12 +14,15 @@ from starlette.responses import Response
 from kaizen_nexus._errors import SessionTableFullError
 from kaizen_nexus.agents.errors import InvalidInputsError
 from kaizen_nexus.channels.body import BodyTooLargeError
+from kaizen_nexus.channels.callers import challenge
 from kaizen_nexus.channels.idempotency import REPLAYED_HEADER
 from kaizen_nexus.channels.strict_json import StrictJsonError
 from kaizen_nexus.runtime.errors import (
     AbandonedError,
     AgentFailedError,
+    AuthenticationUnavailableError,
     DeadlineExceededError,
+    ForbiddenError,
     IdempotencyKeyError,
     IdempotencyKeyReusedError,
     OverloadedError,
@@ -28,6 +31,7 @@ from kaizen_nexus.runtime.errors import (
     RunFailedError,
     SessionNotFoundError,
     ShuttingDownError,
+    UnauthenticatedError,
     WorkflowNotFoundError,
 )
 
@@ -39,6 +43,12 @@ CLIENT_CLOSED_REQUEST = 499
 """By custom; nobody is there to read it but whatever logs the answers."""
 
 _PROBLEMS: dict[type[Exception], tuple[str, int]] = {
+    UnauthenticatedError: ("unauthenticated", HTTPStatus.UNAUTHORIZED),
+    ForbiddenError: ("forbidden", HTTPStatus.FORBIDDEN),
+    AuthenticationUnavailableError: (
+        "authentication-unavailable",
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    ),
     WorkflowNotFoundError: ("workflow-not-found", HTTPStatus.NOT_FOUND),
     SessionNotFoundError: ("session-not-found", HTTPStatus.NOT_FOUND),
     InvalidInputsError: ("invalid-inputs", HTTPStatus.UNPROCESSABLE_ENTITY),
@@ -125,6 +135,10 @@ def _known(error: Exception) -> Response:
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         # What is left of the body must not be taken for the next request.
         headers["Connection"] = "close"
+    if isinstance(error, UnauthenticatedError):
+        headers.update(challenge(error.code))
+    if isinstance(error, ForbiddenError):
+        headers.update(challenge("insufficient_scope", error.scope))
     return problem_response(status, slug=slug, detail=str(error), headers=headers, **members)
 
 

@@ -90,7 +90,7 @@ def _check_local(host: str, bound: str) -> None:
     if not (mapped or address).is_loopback:
         raise ExposedError(
             f"other machines could reach this app at {host!r}, and it asks nobody who they are: "
-            "listen on 127.0.0.1, behind a proxy that asks, or accept everybody with "
+            "give it enable_auth=True, listen on 127.0.0.1, or accept everybody with "
             "insecure=True ('nexus serve --insecure')"
         )
 

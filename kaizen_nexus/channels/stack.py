@@ -14,13 +14,17 @@ from kaizen_nexus.channels.addressing import AddressCheck
 from kaizen_nexus.channels.api.execute import Execution
 from kaizen_nexus.channels.api.routes import api_routes, prefixed_routes
 from kaizen_nexus.channels.api.stream import Streaming
+from kaizen_nexus.channels.authentication import Authentication
 from kaizen_nexus.channels.cli.endpoint import CliEndpoint
 from kaizen_nexus.channels.direct import MCP_PATH, DirectRoute
 from kaizen_nexus.channels.problems import EXCEPTION_HANDLERS
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from kaizen_nexus.channels.mcp.mount import McpMount
     from kaizen_nexus.channels.streams import Streams
+    from kaizen_nexus.runtime.access.authenticator import Authenticator
     from kaizen_nexus.runtime.health import Health
     from kaizen_nexus.runtime.service import Runtime
 
@@ -35,6 +39,8 @@ class ServingOptions:
     """How many bytes a request body may have."""
     allowed_hosts: Sequence[str] = ()
     allowed_origins: Sequence[str] = ()
+    authenticator: Authenticator | None = None
+    """Who knows the callers; None if everybody is let in."""
 
 
 def asgi_stack(
@@ -60,5 +66,7 @@ def asgi_stack(
         lifespan=lifespan,
     )
     # What is to come before every request goes around this.
-    app = DirectRoute(routes, execution, mcp)
+    app: ASGIApp = DirectRoute(routes, execution, mcp)
+    if options.authenticator is not None:
+        app = Authentication(app, options.authenticator)
     return AddressCheck(app, options.allowed_hosts, options.allowed_origins)

@@ -14,10 +14,17 @@ from kaizen_nexus.channels.cli.protocol import (
     DEFAULT_TIMEOUT,
     DEFAULT_URL,
     EXIT_NOT_FOUND,
+    EXIT_REFUSED,
     EXIT_UNREACHABLE,
 )
 from kaizen_nexus.console.run import unreachable
-from kaizen_nexus.console.transport import BadUrlError, UnreachableError, request
+from kaizen_nexus.console.transport import (
+    KEPT_OUT,
+    BadUrlError,
+    RefusedError,
+    UnreachableError,
+    request,
+)
 
 __all__ = ["cache"]
 
@@ -107,6 +114,8 @@ def _get(url: str, path: str, timeout: float) -> dict[str, Any]:
         status, answer = _fetch(url, path, timeout)
     except BadUrlError as error:
         raise click.UsageError(str(error)) from None
+    except RefusedError as error:
+        _leave(f"Error: the server at {url} {error}.\n", EXIT_REFUSED)
     except UnreachableError as error:
         _leave(unreachable(url, str(error)), EXIT_UNREACHABLE)
     if status == NOT_FOUND:
@@ -116,6 +125,8 @@ def _get(url: str, path: str, timeout: float) -> dict[str, Any]:
 
 def _fetch(url: str, path: str, timeout: float) -> tuple[int, dict[str, Any]]:
     reply = request("GET", url, path, timeout=timeout)
+    if reply.status in KEPT_OUT:
+        raise RefusedError(reply.status, reply.body)
     if reply.status not in _EXPECTED:
         raise UnreachableError(f"it answered with HTTP status {reply.status}")
     try:

@@ -12,10 +12,16 @@ from typing import Any
 
 import click
 
-from kaizen_nexus.channels.cli.protocol import DEFAULT_TIMEOUT, DEFAULT_URL, EXIT_UNREACHABLE
+from kaizen_nexus.channels.cli.protocol import (
+    DEFAULT_TIMEOUT,
+    DEFAULT_URL,
+    EXIT_REFUSED,
+    EXIT_UNREACHABLE,
+)
 from kaizen_nexus.console.cache import cache
 from kaizen_nexus.console.check.command import check
 from kaizen_nexus.console.completion import ForwardedCommand, complete_argument
+from kaizen_nexus.console.keys import keys
 
 __all__ = ["nexus", "run_command"]
 
@@ -161,12 +167,15 @@ def list_workflows(url: str, output: str, timeout: float) -> None:
     """List what a running server has deployed, with the channels that it answers on."""
     from kaizen_nexus.console.listing import fetch_workflows, format_table
     from kaizen_nexus.console.run import unreachable
-    from kaizen_nexus.console.transport import BadUrlError, UnreachableError
+    from kaizen_nexus.console.transport import BadUrlError, RefusedError, UnreachableError
 
     try:
         workflows = fetch_workflows(url, timeout)
     except BadUrlError as error:
         raise click.UsageError(str(error)) from None
+    except RefusedError as error:
+        click.echo(f"Error: the server at {url} {error}.", err=True)
+        sys.exit(EXIT_REFUSED)
     except UnreachableError as error:
         click.echo(unreachable(url, str(error)), err=True, nl=False)
         sys.exit(EXIT_UNREACHABLE)
@@ -219,3 +228,4 @@ def bench(arguments: tuple[str, ...]) -> None:
 
 nexus.add_command(check)
 nexus.add_command(cache)
+nexus.add_command(keys)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kaizen_nexus.console.transport import UnreachableError, request
+from kaizen_nexus.console.transport import KEPT_OUT, RefusedError, UnreachableError, request
 
 __all__ = ["fetch_workflows", "format_table"]
 
@@ -32,10 +32,14 @@ def fetch_workflows(url: str, timeout: float) -> list[_Workflow]:
     ------
     BadUrlError
         The URL cannot be used.
+    RefusedError
+        The server does not let the caller in.
     UnreachableError
         There is no server, or one that is not kaizen-nexus.
     """
     reply = request("GET", url, PATH, timeout=timeout)
+    if reply.status in KEPT_OUT:
+        raise RefusedError(reply.status, reply.body)
     if reply.status != OK:
         raise UnreachableError(f"it answered with HTTP status {reply.status}")
     try:

@@ -28,6 +28,7 @@ from kaizen_nexus.console.arguments import (
     split_arguments,
 )
 from kaizen_nexus.console.transport import (
+    KEPT_OUT,
     BadUrlError,
     NoAnswerError,
     UnreachableError,
@@ -51,7 +52,6 @@ OK = 200
 FIRST_REDIRECT, FIRST_CLIENT_ERROR, FIRST_SERVER_ERROR = 300, 400, 500
 MISUSED = frozenset({400, 413, 415, 422})
 """Statuses that say that the request was at fault: too large, or of another protocol version."""
-KEPT_OUT = frozenset({401, 403, 407, 429})
 
 HELP = f"""\
 Usage: nexus run NAME [OPTIONS]

@@ -7,6 +7,7 @@ rest: it follows no redirect, keeps no connection and reads no proxy settings.
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 
@@ -14,7 +15,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BadUrlError", "NoAnswerError", "Reply", "UnreachableError", "request"]
+__all__ = [
+    "KEPT_OUT",
+    "BadUrlError",
+    "NoAnswerError",
+    "RefusedError",
+    "Reply",
+    "UnreachableError",
+    "request",
+]
+
+KEPT_OUT = frozenset({401, 403, 407, 429})
+"""Statuses that say that the server does not let the caller in, or not now."""
 
 CONNECT_TIMEOUT = 5.0
 MAX_HEAD = 64 * 1024
@@ -39,6 +51,19 @@ class UnreachableError(Exception):
 
 class NoAnswerError(UnreachableError):
     """There is a server, but its answer did not come in time."""
+
+
+class RefusedError(Exception):
+    """The server does not let the caller in, or not now."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        import json
+
+        try:
+            detail = json.loads(body)["detail"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            detail = "it does not say why"
+        super().__init__(f"refused with HTTP status {status}: {detail}")
 
 
 class Reply:
@@ -99,6 +124,12 @@ def request(
         The URL is not of that form.
     UnreachableError
         There is no connection, no answer in time, or none that is HTTP.
+
+    Notes
+    -----
+    A key or token in the environment variable NEXUS_API_KEY is presented. There is no option for
+    it: everybody on the machine can see the command lines of running programs, and a shell keeps
+    them in its history.
     """
     scheme, host, port, prefix = split_url(url)
     deadline = clock() + timeout
@@ -109,6 +140,7 @@ def request(
         "Accept: application/json\r\n"
         "Content-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n"
+        f"{_credentials()}"
         "Connection: close\r\n\r\n"
     ).encode("ascii")
     try:
@@ -119,6 +151,14 @@ def request(
         raise NoAnswerError(f"no answer within {timeout:g} s") from None
     except OSError as error:
         raise UnreachableError(error.strerror or str(error)) from None
+
+
+def _credentials() -> str:
+    """Return the header line that says who asks, empty if that is not known."""
+    key = os.environ.get("NEXUS_API_KEY", "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise BadUrlError("NEXUS_API_KEY holds what no key or token does")
+    return f"Authorization: Bearer {key}\r\n" if key else ""
 
 
 def split_url(url: str) -> tuple[str, str, int, str]:

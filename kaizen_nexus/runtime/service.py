@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kaizen_nexus.agents.streams import StreamOutputs
 from kaizen_nexus.monitoring import PerformanceMetrics
+from kaizen_nexus.runtime.access.policy import Access
 from kaizen_nexus.runtime.admission import Limits
 from kaizen_nexus.runtime.breaker import Attempt
 from kaizen_nexus.runtime.errors import (
@@ -30,6 +31,7 @@ from kaizen_nexus.runtime.turns import Turns
 from kaizen_nexus.sessions import NexusSessionManager
 
 if TYPE_CHECKING:
+    from kaizen_nexus.runtime.callers import Caller
     from kaizen_nexus.sessions import CrossChannelSession
 
 __all__ = ["Runtime"]
@@ -54,6 +56,8 @@ class Runtime:
         What is deployed.
     replays
         What answers retries.
+    access
+        Who may do what; by default everybody may do everything.
     """
 
     def __init__(
@@ -62,7 +66,9 @@ class Runtime:
         metrics: PerformanceMetrics | None = None,
         executor: Executor | None = None,
         registry: Registry | None = None,
+        *,
         replays: Replays | None = None,
+        access: Access | None = None,
     ) -> None:
         self.sessions = NexusSessionManager() if sessions is None else sessions
         self.metrics = PerformanceMetrics() if metrics is None else metrics
@@ -70,22 +76,55 @@ class Runtime:
         self.registry = Registry() if registry is None else registry
         self.replays = Replays() if replays is None else replays
         self.limits = Limits()
+        self.access = Access() if access is None else access
         self._turns = Turns()
+
+    def find(self, caller: Caller, name: str, channel: str) -> Deployment:
+        """Return what answers to `name` on `channel`, if `caller` may use it.
+
+        Raises
+        ------
+        UnauthenticatedError, ForbiddenError
+            The caller may not use anything of that name, whether or not it exists.
+        WorkflowNotFoundError
+            Nothing does.
+        """
+        self.access.require(caller, name)
+        return self.registry.find(name, channel)
+
+    def session_of(self, caller: Caller, session_id: str) -> CrossChannelSession:
+        """Return a session that `caller` may use, and slide its expiry.
+
+        Raises
+        ------
+        SessionNotFoundError
+            There is none of this id, or it is somebody else's: nobody is told which, and what
+            is somebody else's is not touched.
+        """
+        if self.access.enforced:
+            held = self.sessions.sessions.get(session_id)
+            if held is None or not self.access.owns(caller, held):
+                raise SessionNotFoundError
+        session = self.sessions.get_session(session_id)
+        if session is None or not self.access.owns(caller, session):
+            raise SessionNotFoundError
+        return session
 
     async def execute(self, invocation: Invocation) -> Result:
         """Run a workflow, unless this is a retry of an invocation that was run.
 
         Raises
         ------
-        WorkflowNotFoundError, InvalidInputsError, SessionNotFoundError, OverloadedError,
-        QuarantinedError, SessionTableFullError, IdempotencyKeyError, IdempotencyKeyReusedError
+        UnauthenticatedError, ForbiddenError, WorkflowNotFoundError, InvalidInputsError,
+        SessionNotFoundError, OverloadedError, QuarantinedError, SessionTableFullError,
+        IdempotencyKeyError, IdempotencyKeyReusedError
             The invocation was refused, and the agent was not called.
         DeadlineExceededError, AbandonedError
             The agent was called, and given up.
         AgentFailedError, ResultTooLargeError
             The agent raised, or returned something that has no JSON form, or too much.
         """
-        deployment = self.registry.find(invocation.name, invocation.channel)
+        deployment = self.find(invocation.caller, invocation.name, invocation.channel)
         if invocation.idempotency_key is not None:
             return await self.replays.once(invocation, partial(self._perform, deployment))
         return await self._perform(deployment, invocation)
@@ -130,6 +169,9 @@ class Runtime:
             session = self._attach(deployment, invocation)
             body = await self._run(deployment, attempt, invocation, inputs, session)
         else:
+            if self.access.enforced:
+                # Nobody waits in the line of another's session, nor makes its owner wait.
+                self.session_of(invocation.caller, invocation.session_id)
             async with self._turns.take(invocation.session_id):
                 session = self._attach(deployment, invocation)
                 body = await self._run(deployment, attempt, invocation, inputs, session)
@@ -140,13 +182,10 @@ class Runtime:
         if session_id is None and not deployment.sessions:
             return None
         started = perf_counter_ns()
-        session: CrossChannelSession | None
         if session_id is None or session_id == NEW_SESSION:
             session = self.sessions.create_session(user_id=invocation.caller.id)
         else:
-            session = self.sessions.get_session(session_id)
-            if session is None:
-                raise SessionNotFoundError
+            session = self.session_of(invocation.caller, session_id)
         session.refresh(invocation.channel)
         self.metrics.record_session_sync((perf_counter_ns() - started) / 1e9)
         if invocation.attached is not None:

@@ -83,11 +83,12 @@ class Execution:
 
         Raises
         ------
-        WorkflowNotFoundError, BodyTooLargeError, StrictJsonError, IdempotencyKeyError
+        UnauthenticatedError, ForbiddenError, WorkflowNotFoundError, BodyTooLargeError,
+        StrictJsonError, IdempotencyKeyError
             It cannot be asked for, or not like that.
         """
-        registry = self._runtime.registry
-        registry.find(name, CHANNEL)  # nobody's body is not read
+        caller = caller_of(scope)
+        self._runtime.find(caller, name, CHANNEL)  # nobody's body is not read
         # Of a header that comes twice, the first counts, as it does with Starlette.
         headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
         body = await receive_body(receive, headers.get(b"content-length"), self._max_body)
@@ -97,9 +98,9 @@ class Execution:
             name=name,
             channel=CHANNEL,
             # Whatever was deployed while the body arrived.
-            inputs=_inputs_of(json_object(body), registry.find(name, CHANNEL)),
+            inputs=_inputs_of(json_object(body), self._runtime.registry.find(name, CHANNEL)),
             session_id=None if session_id is None else session_id.decode("latin-1"),
-            caller=caller_of(scope),
+            caller=caller,
             caller_gone=partial(until_disconnected, receive),
             idempotency_key=key,
         )
@@ -130,6 +131,7 @@ class PrefixedExecution:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that a router has found."""
         name, prefix = scope["path_params"]["name"], f"/{scope['path_params']['prefix']}"
+        self._runtime.access.require(caller_of(scope), name)
         deployment = self._runtime.registry.channels_of(name).get(CHANNEL)
         if prefix != API_PREFIX and (deployment is None or deployment.prefix != prefix):
             raise HTTPException(404)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from kaizen_nexus._common.session_arguments import MAX_TTL_SECONDS
 from kaizen_nexus.agents.streams import StreamOutputs
-from kaizen_nexus.channels.api.execute import CHANNEL, SESSION_HEADER
+from kaizen_nexus.channels.api.execute import SESSION_HEADER
 from kaizen_nexus.channels.api.sessions import MIN_TTL_SECONDS
 from kaizen_nexus.channels.api.stream import EVENT_STREAM
 from kaizen_nexus.channels.idempotency import KEY_HEADER, KEY_PATTERN
 from kaizen_nexus.channels.problems import MEDIA_TYPE
-from kaizen_nexus.runtime.registry import Deployment, Registry
+from kaizen_nexus.runtime.registry import Deployment
 
 __all__ = ["openapi_document"]
 
@@ -24,13 +25,13 @@ _READ_SESSION, _UPDATE_SESSION, _DELETE_SESSION = "read_session", "update_sessio
 _SESSION_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
-def openapi_document(registry: Registry, root_path: str = "") -> dict[str, Any]:
-    """Return the description of what `registry` holds on the HTTP channel.
+def openapi_document(deployments: Mapping[str, Deployment], root_path: str = "") -> dict[str, Any]:
+    """Return the description of what is deployed on the HTTP channel.
 
     Parameters
     ----------
-    registry
-        What is deployed.
+    deployments
+        What is to be described, by name.
     root_path
         Where the app is mounted, if it is part of another.
     """
@@ -38,7 +39,7 @@ def openapi_document(registry: Registry, root_path: str = "") -> dict[str, Any]:
 
     schemas = _shared_schemas()
     paths: dict[str, Any] = {}
-    for name, deployment in registry.on_channel(CHANNEL).items():
+    for name, deployment in deployments.items():
         schemas[f"{name}.inputs"] = _component(name, deployment.workflow.input_schema, schemas)
         schemas[f"{name}.result"] = _component(name, deployment.workflow.output_schema, schemas)
         outputs = deployment.workflow.plan.outputs

@@ -24,7 +24,7 @@ def api_routes(
     workflows = WorkflowEndpoints(runtime)
     sessions = SessionEndpoints(runtime, max_body)
     service = ServiceEndpoints(runtime, health)
-    cache = CacheEndpoints()
+    cache = CacheEndpoints(runtime)
     return [
         Route(f"{API_PREFIX}/{{name}}/execute", execution, methods=["POST"]),
         Route(f"{API_PREFIX}/{{name}}/stream", streaming, methods=["POST"]),

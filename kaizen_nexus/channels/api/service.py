@@ -7,8 +7,11 @@ from importlib.resources import files
 from starlette.requests import Request
 from starlette.responses import Response
 
+from kaizen_nexus.channels.api.execute import CHANNEL
 from kaizen_nexus.channels.api.openapi import openapi_document
 from kaizen_nexus.channels.api.workflows import json_response
+from kaizen_nexus.channels.callers import caller_of
+from kaizen_nexus.runtime.access.policy import MONITOR
 from kaizen_nexus.runtime.health import Health
 from kaizen_nexus.runtime.service import Runtime
 
@@ -39,14 +42,21 @@ class ServiceEndpoints:
         report = self._health.check()
         return json_response(report, status_code=200 if self._health.ready else 503)
 
-    async def metrics(self, _: Request) -> Response:
+    async def metrics(self, request: Request) -> Response:
         """Return all measurements: ``GET /metrics.json``."""
+        self._runtime.access.require(caller_of(request.scope), MONITOR)
         return json_response(self._health.numbers())
 
     async def openapi(self, request: Request) -> Response:
         """Return the OpenAPI 3.1 description of what is deployed now: ``GET /openapi.json``."""
         root = request.scope.get("root_path", "")
-        return json_response(openapi_document(self._runtime.registry, root))
+        caller = caller_of(request.scope)
+        shown = {
+            name: deployment
+            for name, deployment in self._runtime.registry.on_channel(CHANNEL).items()
+            if self._runtime.access.allows(caller, name)
+        }
+        return json_response(openapi_document(shown, root))
 
     async def docs(self, _: Request) -> Response:
         """Return the documentation page: ``GET /docs``."""

@@ -14,6 +14,7 @@ from kaizen_nexus.agents.errors import InputError, InvalidInputsError
 from kaizen_nexus.channels.api.execute import CHANNEL
 from kaizen_nexus.channels.api.workflows import json_response
 from kaizen_nexus.channels.body import read_json_object
+from kaizen_nexus.channels.callers import caller_of
 from kaizen_nexus.runtime.errors import SessionNotFoundError
 from kaizen_nexus.runtime.service import Runtime
 
@@ -44,16 +45,19 @@ class SessionEndpoints:
     async def create(self, request: Request) -> Response:
         """Create a session: ``POST /api/sessions``.
 
-        The body may give ``user_id`` (default ``"anonymous"``), ``ttl_seconds`` and ``state``.
+        The body may give ``user_id`` (default is the caller's own), ``ttl_seconds`` and ``state``.
         The id is always the server's choice, so that it cannot be guessed.
         """
         body = await read_json_object(request, self._max_body)
         unknown = set(body).difference(("user_id", "ttl_seconds", "state"))
         if unknown:
             raise _invalid(min(unknown), "unknown member: use user_id, ttl_seconds and state")
-        user_id = body.get("user_id", "anonymous")
+        caller = caller_of(request.scope)
+        user_id = body.get("user_id", caller.id)
         if not isinstance(user_id, str) or not user_id.strip():
             raise _invalid("user_id", "expected a string that is not blank")
+        if self._runtime.access.enforced and user_id != caller.id:
+            raise _invalid("user_id", "a session belongs to whoever creates it: leave this out")
         state = _object_at(body, "state") if "state" in body else {}
         ttl = body.get("ttl_seconds")
         if ttl is not None and not _is_ttl(ttl):
@@ -96,14 +100,13 @@ class SessionEndpoints:
 
     async def delete(self, request: Request) -> Response:
         """Delete a session: ``DELETE /api/sessions/{id}``."""
-        if not self._runtime.sessions.delete_session(request.path_params["id"]):
+        session = self._find(request)
+        if not self._runtime.sessions.delete_session(session.session_id):
             raise SessionNotFoundError
         return Response(status_code=204)
 
     def _find(self, request: Request) -> CrossChannelSession:
-        session = self._runtime.sessions.get_session(request.path_params["id"])
-        if session is None:
-            raise SessionNotFoundError
+        session = self._runtime.session_of(caller_of(request.scope), request.path_params["id"])
         session.refresh(CHANNEL)
         return session
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kaizen_nexus.channels.api.execute import CHANNEL
+from kaizen_nexus.channels.callers import caller_of
 from kaizen_nexus.runtime.registry import Deployment
 from kaizen_nexus.runtime.service import Runtime
 
@@ -40,14 +41,17 @@ class WorkflowEndpoints:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    async def index(self, _: Request) -> Response:
-        """List what is deployed: ``GET /api/workflows``."""
-        registry = self._runtime.registry
-        return json_response({"workflows": [_summary(registry, name) for name in registry.names()]})
+    async def index(self, request: Request) -> Response:
+        """List what is deployed, and the caller may run: ``GET /api/workflows``."""
+        registry, access = self._runtime.registry, self._runtime.access
+        caller = caller_of(request.scope)
+        shown = [name for name in registry.names() if access.allows(caller, name)]
+        return json_response({"workflows": [_summary(registry, name) for name in shown]})
 
     async def show(self, request: Request) -> Response:
         """Describe one workflow with its schemas: ``GET /api/workflows/{name}``."""
         name = request.path_params["name"]
+        self._runtime.access.require(caller_of(request.scope), name)
         registry = self._runtime.registry
         history = registry.history_of(name)
         return json_response(

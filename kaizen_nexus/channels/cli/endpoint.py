@@ -8,6 +8,7 @@ server about what a command takes.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from kaizen_nexus.channels.cli.outcome import (
     Outcome,
     candidates,
     failed,
+    forbidden,
     misused,
     not_found,
     succeeded,
@@ -34,7 +36,7 @@ from kaizen_nexus.channels.cli.outcome import (
 from kaizen_nexus.channels.cli.protocol import EXIT_OK
 from kaizen_nexus.channels.cli.streaming import StreamedRuns
 from kaizen_nexus.channels.streams import Streams
-from kaizen_nexus.runtime.errors import WorkflowNotFoundError
+from kaizen_nexus.runtime.errors import ForbiddenError, WorkflowNotFoundError
 from kaizen_nexus.runtime.invocation import Invocation
 
 if TYPE_CHECKING:
@@ -98,7 +100,7 @@ class CliEndpoint:
         if call.complete is None:
             outcome = await self._run(call, caller_of(scope), receive, send)
         else:
-            outcome = self._complete(call)
+            outcome = self._complete(call, caller_of(scope))
         if outcome is None:
             return
         if call.color:
@@ -130,9 +132,9 @@ class CliEndpoint:
         """Return how the run ended, or None if the client has been told while it ran."""
         name, *arguments = call.argv
         try:
-            command = self._command(name)
-        except WorkflowNotFoundError as error:
-            return not_found(error, self._runtime.registry)
+            command = self._command(name, caller)
+        except (ForbiddenError, WorkflowNotFoundError) as error:
+            return self._no_command(error, caller)
         try:
             line = command.read(arguments, call.columns)
             invocation = Invocation(
@@ -157,23 +159,33 @@ class CliEndpoint:
             return failed(error, command)
         return succeeded(result, json_output=line.json_output)
 
-    def _complete(self, call: _Call) -> Outcome:
+    def _complete(self, call: _Call, caller: Caller) -> Outcome:
         incomplete = call.complete or ""
         if not call.argv:
             return candidates(
-                (name, None)
-                for name in self._runtime.registry.on_channel(CHANNEL)
-                if name.startswith(incomplete)
+                (name, None) for name in self._names(caller) if name.startswith(incomplete)
             )
         name, *arguments = call.argv
         try:
-            items = self._command(name).complete(arguments, incomplete)
-        except WorkflowNotFoundError:
+            items = self._command(name, caller).complete(arguments, incomplete)
+        except (ForbiddenError, WorkflowNotFoundError):
             items = []
         return candidates((item.value, item.help) for item in items)
 
-    def _command(self, name: str) -> WorkflowCommand:
-        workflow = self._runtime.registry.find(name, CHANNEL).workflow
+    def _no_command(self, error: ForbiddenError | WorkflowNotFoundError, caller: Caller) -> Outcome:
+        if isinstance(error, ForbiddenError):
+            return forbidden(error)
+        channels = self._runtime.registry.channels_of(error.name)
+        return not_found(error, channels, self._names(caller))
+
+    def _names(self, caller: Caller) -> Iterator[str]:
+        """Return the names of what the caller may run."""
+        access = self._runtime.access
+        names = self._runtime.registry.on_channel(CHANNEL)
+        return (name for name in names if access.allows(caller, name))
+
+    def _command(self, name: str, caller: Caller) -> WorkflowCommand:
+        workflow = self._runtime.find(caller, name, CHANNEL).workflow
         command = self._commands.get(workflow)
         if command is None:
             command = self._commands[workflow] = WorkflowCommand(

@@ -23,6 +23,7 @@ from kaizen_nexus.channels.cli.protocol import (
 from kaizen_nexus.runtime.errors import (
     AgentFailedError,
     DeadlineExceededError,
+    ForbiddenError,
     IdempotencyKeyError,
     IdempotencyKeyReusedError,
     OverloadedError,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
     from kaizen_nexus.channels.cli.command import WorkflowCommand
     from kaizen_nexus.runtime.invocation import Result
-    from kaizen_nexus.runtime.registry import Registry
 
 __all__ = [
     "CHANNEL",
@@ -46,6 +46,7 @@ __all__ = [
     "Outcome",
     "candidates",
     "failed",
+    "forbidden",
     "misused",
     "not_found",
     "succeeded",
@@ -123,14 +124,31 @@ def misused(error: click.UsageError) -> Outcome:
     return Outcome(EXIT_USAGE, stderr=f"{usage}Error: {error.format_message()}\n")
 
 
-def not_found(error: WorkflowNotFoundError, registry: Registry) -> Outcome:
-    """Return what is printed for a name that is not deployed here: what may have been meant."""
-    others = " and ".join(registry.channels_of(error.name))
+def forbidden(error: ForbiddenError) -> Outcome:
+    """Return what is printed for a workflow that the caller may not run, if there is one."""
+    return Outcome(EXIT_REFUSED, stderr=f"Error: {error}. 'nexus list' shows what you may run.\n")
+
+
+def not_found(
+    error: WorkflowNotFoundError, channels: Iterable[str], runnable: Iterable[str]
+) -> Outcome:
+    """Return what is printed for a name that is not deployed here: what may have been meant.
+
+    Parameters
+    ----------
+    error
+        Which name that is.
+    channels
+        Where it is deployed instead.
+    runnable
+        What the caller may run here.
+    """
+    others = " and ".join(channels)
     hint = "'nexus list' shows what is deployed."
     if others:
         hint = f"It is deployed as {others} only."
     elif len(error.name) <= MAX_NAME:
-        names = itertools.islice(registry.on_channel(CHANNEL), MAX_CANDIDATES)
+        names = itertools.islice(runnable, MAX_CANDIDATES)
         close = difflib.get_close_matches(error.name, names)
         if close:
             hint = f"Did you mean {' or '.join(map(repr, close))}? {hint}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kaizen_nexus._errors import NexusError
@@ -25,7 +26,11 @@ from kaizen_nexus.channels.mcp.tools import (
     check_json,
     refusal,
 )
-from kaizen_nexus.runtime.errors import WorkflowNotFoundError
+from kaizen_nexus.runtime.errors import (
+    ForbiddenError,
+    UnauthenticatedError,
+    WorkflowNotFoundError,
+)
 from kaizen_nexus.runtime.invocation import Invocation
 
 if TYPE_CHECKING:
@@ -102,7 +107,8 @@ class Methods:
     async def list_tools(self, cursor: str | None, caller: Caller) -> Json:
         """Answer ``tools/list``."""
         try:
-            tools, following = self._catalogue.page(cursor)
+            access = self._runtime.access
+            tools, following = self._catalogue.page(cursor, partial(access.allows, caller))
         except ValueError as error:
             raise ProtocolError(INVALID_PARAMS, f"Invalid cursor: {error}") from None
         return {"tools": tools, **({"nextCursor": following} if following else {})}
@@ -131,8 +137,11 @@ class Methods:
 
     async def _call(self, name: str, arguments: Json, caller: Caller, *, plain: bool) -> Json:
         try:
+            self._runtime.access.require(caller, name)
             argument = self._catalogue.find(name).session_argument
             return await self._execute(name, arguments, argument, caller, plain=plain)
+        except (ForbiddenError, UnauthenticatedError) as error:
+            return refusal(error, "")
         except WorkflowNotFoundError:
             raise ProtocolError(INVALID_PARAMS, f"Unknown tool: {name[:SHOWN_NAME]}") from None
         except Exception:

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -103,8 +104,10 @@ class ToolCatalogue:
         """
         return self._publish(self._registry.find(name, CHANNEL))
 
-    def page(self, cursor: str | None) -> tuple[list[Json], str | None]:
-        """Return the tools that follow `cursor`, and the cursor of the next page if there is one.
+    def page(
+        self, cursor: str | None, shown: Callable[[str], bool] = lambda _: True
+    ) -> tuple[list[Json], str | None]:
+        """Return the tools shown that follow `cursor`, and the next page's cursor if there is one.
 
         The order is that of the names: it is the same in every process, and stays the same while
         tools come and go between two pages.
@@ -115,7 +118,7 @@ class ToolCatalogue:
             The cursor is not one that this method returned.
         """
         deployments = self._registry.on_channel(CHANNEL)
-        names = sorted(deployments)
+        names = sorted(filter(shown, deployments))
         if cursor is not None:
             after = _decode_cursor(cursor)
             names = [name for name in names if name > after]

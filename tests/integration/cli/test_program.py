@@ -289,6 +289,7 @@ def test_help_lists_all_subcommands(program: Any) -> None:
         "cache",
         "check",
         "demo",
+        "keys",
         "list",
         "mcp",
         "run",

@@ -1,0 +1,134 @@
+"""``nexus keys``: making, listing and revoking API keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from kaizen_nexus.channels.cli.protocol import EXIT_NOT_FOUND
+from kaizen_nexus.runtime.access.keyfile import create_key, list_keys, revoke_key
+from kaizen_nexus.runtime.access.keys import ApiKey, default_key_file
+
+__all__ = ["keys"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _options(command: Command) -> Command:
+    """Add the options of every command here."""
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    file = click.option(
+        "--file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="The file of keys; default is $KAIZEN_NEXUS_KEYS, or nexus-keys.json here.",
+    )
+    return file(as_json(command))
+
+
+@click.group(short_help="Make, list and revoke API keys.")
+def keys() -> None:
+    """Make, list and revoke the API keys that an app with enable_auth=True lets in.
+
+    A running server notices a change within a second.
+    """
+
+
+@keys.command(short_help="Make a key.")
+@click.option("--name", required=True, help="Whose key it is; keys of one name are one user's.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    help="A workflow that it is for, 'nexus:monitor', or '*' for everything; may be repeated.",
+)
+@click.option("--expires", "days", type=float, metavar="DAYS", help="Default: never.")
+@_options
+def create(
+    *, name: str, scopes: tuple[str, ...], days: float | None, file: Path | None, as_json: bool
+) -> None:
+    """Make a key and print it: it is shown this once, and only its hash is kept."""
+    path = _path(file)
+    try:
+        key, kept = create_key(path, name, scopes, days)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    if as_json:
+        _print_json({"key": key, **_shown(kept)})
+        return
+    click.echo(key)
+    click.echo(
+        f"Added to {path} as {kept.id}. It is not shown again: keep it where programs find it, "
+        "such as the environment variable NEXUS_API_KEY.",
+        err=True,
+    )
+
+
+@keys.command("list", short_help="List the keys.")
+@_options
+def list_all(*, file: Path | None, as_json: bool) -> None:
+    """List the keys of a file: not themselves, but what they are for."""
+    path = _path(file)
+    try:
+        held = [_shown(key) for key in list_keys(path)]
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    if as_json:
+        _print_json({"keys": held})
+        return
+    if not held:
+        click.echo(f"{path} holds no keys.", err=True)
+        return
+    rows = [("ID", "NAME", "EXPIRES", "SCOPES")]
+    rows += [(k["id"], k["name"], k["expires"] or "never", " ".join(k["scopes"])) for k in held]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+@keys.command(short_help="Revoke a key.")
+@click.argument("key_id", metavar="ID")
+@_options
+def revoke(*, key_id: str, file: Path | None, as_json: bool) -> None:
+    """Revoke the key of an id, as 'nexus keys list' shows it."""
+    path = _path(file)
+    try:
+        revoked = revoke_key(path, key_id)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    if as_json:
+        _print_json({"revoked": revoked})
+    elif revoked:
+        click.echo(f"Revoked {key_id}.", err=True)
+    else:
+        click.echo(f"Error: {path} has no key of this id.", err=True)
+    if not revoked:
+        raise click.exceptions.Exit(EXIT_NOT_FOUND)
+
+
+def _path(file: Path | None) -> Path:
+    return default_key_file() if file is None else file.absolute()
+
+
+def _shown(key: ApiKey) -> dict[str, Any]:
+    """Return what is shown of a key, which its hash is no part of."""
+    shown = asdict(key)
+    del shown["hash"]
+    return {**shown, "created": _day(key.created), "expires": _day(key.expires)}
+
+
+def _day(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    click.echo(json.dumps(document, indent=2))

@@ -1,0 +1,96 @@
+"""How an app asks its callers who they are: plain settings, checked when they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+__all__ = ["ALGORITHMS", "Auth", "JwtSettings"]
+
+ALGORITHMS = {
+    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
+    **dict.fromkeys(("ES256", "ES384", "ES512"), "EC"),
+    "EdDSA": "OKP",
+}
+"""Which algorithms may be allowed, and the type of their keys.
+
+Those of shared secrets (HS256) are not among them: whoever can check such a token can make one,
+and a public key that is taken for such a secret lets everybody make them.
+"""
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True)
+class JwtSettings:
+    """Which JSON Web Tokens are believed.
+
+    Raises
+    ------
+    ValueError
+        A setting is missing or cannot be used.
+    """
+
+    issuer: str
+    """What a token's ``iss`` must be."""
+    audience: str | Sequence[str]
+    """What a token's ``aud`` must have one of: the names under which the issuer knows this app."""
+    jwks: str | Path
+    """The issuer's public keys (a JWK set): a file, or an ``https`` URL."""
+    algorithms: Sequence[str] = ("RS256", "ES256", "EdDSA")
+    """Algorithms that a token may be signed with."""
+    leeway: float = 30.0
+    """Seconds by which the issuer's clock may be off."""
+    scope_prefix: str = ""
+    """What the scopes that concern this app begin with, such as ``"agents:"``; it is taken off."""
+    refresh_seconds: float = 600.0
+    """For how long the keys of a URL are believed; they are fetched again after half of it."""
+    retry_seconds: float = 30.0
+    """How long it is waited, at least, before they are fetched again for a key that is unknown."""
+    timeout: float = 5.0
+    """Seconds that fetching them may take."""
+
+    def __post_init__(self) -> None:
+        if not self.issuer or not self.audiences or not all(self.audiences):
+            raise ValueError("JwtSettings needs an issuer and an audience that are not empty")
+        wrong = sorted(set(self.algorithms) - ALGORITHMS.keys())
+        if wrong or not self.algorithms or isinstance(self.algorithms, str):
+            known = ", ".join(ALGORITHMS)
+            raise ValueError(f"algorithms must be some of {known}; got {wrong or self.algorithms}")
+        if not (self.leeway >= 0 and self.timeout > 0 and self.refresh_seconds > 0):
+            raise ValueError("leeway, timeout and refresh_seconds are seconds, and not negative")
+        url = self.url
+        if url is not None:
+            parts = urlsplit(url)
+            if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+                raise ValueError(f"jwks must be an https URL: anybody on the way can change {url}")
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """The audiences, however many were given."""
+        given = self.audience
+        return (given,) if isinstance(given, str) else tuple(given)
+
+    @property
+    def url(self) -> str | None:
+        """Where the keys are fetched; None if they are in a file."""
+        text = str(self.jwks)
+        return text if text.lower().startswith(("https://", "http://")) else None
+
+
+@dataclass(frozen=True)
+class Auth:
+    """How an app asks its callers who they are: by API keys, by tokens, or both.
+
+    Without `jwt` there are API keys, in the default file unless `api_keys` names another.
+    """
+
+    api_keys: str | Path | None = None
+    """The file that ``nexus keys`` keeps; default is ``$KAIZEN_NEXUS_KEYS`` or, in the current
+    folder, ``nexus-keys.json``."""
+    jwt: JwtSettings | None = None
+    """Which tokens are believed; None for none."""
+    public_url: str | None = None
+    """Where clients reach the app, if that is not what they address, as behind a proxy with TLS:
+    what the metadata for MCP clients names."""

@@ -1,0 +1,280 @@
+"""Tokens: which are believed, and where the issuer's keys come from."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from kaizen_nexus.runtime.access.jwks import MAX_BYTES, IssuerKeys
+from kaizen_nexus.runtime.access.settings import JwtSettings
+from kaizen_nexus.runtime.access.tokens import TokenVerifier
+from kaizen_nexus.runtime.callers import Caller
+from kaizen_nexus.runtime.errors import AuthenticationUnavailableError, UnauthenticatedError
+from tests.issuer import AUDIENCE, ISSUER, Issuer, published, signed_with_hmac, unsigned
+
+
+class Clock:
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Issuer:
+    return Issuer()
+
+
+@pytest.fixture
+def settings(issuer: Issuer, tmp_path: Path) -> JwtSettings:
+    return JwtSettings(ISSUER, AUDIENCE, issuer.write(tmp_path / "keys.json"))
+
+
+def verify(settings: JwtSettings, token: str) -> Caller:
+    return asyncio.run(TokenVerifier(settings).verify(token))
+
+
+def test_a_token_says_who_calls_and_with_which_scopes(
+    issuer: Issuer, settings: JwtSettings
+) -> None:
+    caller = verify(settings, issuer.token("ada", "faq assistant"))
+    assert caller == Caller("ada", frozenset({"faq", "assistant"}), authenticated=True)
+    assert verify(settings, issuer.token("ada", "faq *")).scopes is None
+    token = issuer.token(scope=None, scp=["faq", 3])
+    assert verify(settings, token).scopes == {"faq"}
+    assert verify(settings, issuer.token(scope=None)).scopes == frozenset()
+
+
+def test_a_token_may_be_for_several_audiences_and_signed_with_any_key_of_the_issuer(
+    issuer: Issuer, settings: JwtSettings
+) -> None:
+    assert verify(settings, issuer.token(aud=["https://other.example", AUDIENCE])).id == "ada"
+    token = jwt.encode(issuer.claims(), issuer.ec, "ES256", {"kid": "ec"})
+    assert verify(settings, token).id == "ada"
+
+
+def test_scopes_of_other_apps_do_not_count(issuer: Issuer, settings: JwtSettings) -> None:
+    ours = JwtSettings(ISSUER, AUDIENCE, settings.jwks, scope_prefix="agents:")
+    caller = verify(ours, issuer.token(scope="agents:faq mail:read *"))
+    assert caller.scopes == {"faq"}
+
+
+NOW = int(time.time())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exp": NOW - 60},
+        {"exp": None},
+        {"exp": "soon"},
+        {"exp": 1e400},
+        {"nbf": NOW + 600},
+        {"iat": NOW + 600},
+        {"iss": "https://other.example"},
+        {"iss": None},
+        {"iss": [ISSUER]},
+        {"aud": "https://other.example/mcp"},
+        {"aud": f"{AUDIENCE}/"},
+        {"aud": []},
+        {"aud": None},
+        {"sub": None},
+        {"sub": ""},
+        {"sub": " "},
+        {"sub": 7},
+        {"sub": "a" * 257},
+        {"sub": "anonymous"},
+        {"sub": "key:ada"},
+    ],
+    ids=str,
+)
+def test_a_token_with_such_a_claim_is_not_believed(
+    issuer: Issuer, settings: JwtSettings, changes: dict[str, Any]
+) -> None:
+    claims = issuer.claims(**changes)
+    payload = json.dumps(claims).encode()  # as it is: PyJWT would refuse to make some of these
+    token = jwt.api_jws.encode(payload, issuer.rsa, "RS256", {"kid": "rsa"})
+    with pytest.raises(UnauthenticatedError):
+        verify(settings, token)
+
+
+def forged(issuer: Issuer) -> dict[str, str]:
+    stranger = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
+    claims, good = issuer.claims(), issuer.token()
+    head, body, signature = good.split(".")
+    eve = issuer.token("eve").split(".")[1]
+    return {
+        "another's key under a known id": jwt.encode(claims, stranger, "RS256", {"kid": "rsa"}),
+        "an unknown id": jwt.encode(claims, issuer.rsa, "RS256", {"kid": "none such"}),
+        "no id where there are several": jwt.encode(claims, issuer.rsa, "RS256"),
+        "an algorithm that is not allowed": jwt.encode(claims, issuer.rsa, "PS256", {"kid": "rsa"}),
+        "an algorithm of another kind of key": jwt.encode(
+            claims, issuer.ec, "ES256", {"kid": "rsa"}
+        ),
+        "no algorithm": unsigned(claims),
+        "no algorithm, spelt otherwise": unsigned(claims, "NoNe"),
+        "an algorithm that is none": unsigned(claims, "\udcff\r\n"),
+        "a public key as the secret": signed_with_hmac(claims, issuer.public_pem(), kid="rsa"),
+        "a published secret": signed_with_hmac(claims, b"secret" * 8, kid="shared"),
+        "a demand": jwt.encode(claims, issuer.rsa, "RS256", {"kid": "rsa", "crit": ["exp"]}),
+        "a number as the id": signed_with_hmac(claims, b"x", alg="RS256", kid=7),
+        "another's claims": f"{head}.{eve}.{signature}",
+        "no signature": f"{head}.{body}.",
+        "a part too many": f"{good}.{signature}",
+        "a part too few": f"{head}.{body}",
+        "nothing": "",
+        "dots": "..",
+        "garbage": "\x00\xff" * 100,
+        "deep nesting": ".".join(["W1tb" * 1_000] * 3),
+    }
+
+
+def test_what_is_forged_is_not_believed(issuer: Issuer, settings: JwtSettings) -> None:
+    verifier = TokenVerifier(settings)
+    for how, token in forged(issuer).items():
+        with pytest.raises(UnauthenticatedError) as caught:
+            asyncio.run(verifier.verify(token))
+        assert caught.value.code == "invalid_token", how
+        assert not token or token not in str(caught.value), how
+
+
+def test_the_issuers_clock_may_be_off_a_little(issuer: Issuer, settings: JwtSettings) -> None:
+    now = int(time.time())
+    assert verify(settings, issuer.token(exp=now - 5)).id == "ada"
+    assert verify(settings, issuer.token(nbf=now + 5)).id == "ada"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"issuer": ""},
+        {"audience": ""},
+        {"audience": []},
+        {"algorithms": ["HS256"]},
+        {"algorithms": ["RS256", "none"]},
+        {"algorithms": []},
+        {"algorithms": "RS256"},
+        {"jwks": "http://issuer.example/keys"},
+        {"leeway": -1},
+        {"timeout": 0},
+    ],
+    ids=str,
+)
+def test_settings_that_would_let_others_in_are_refused(changes: dict[str, Any]) -> None:
+    settings = {"issuer": ISSUER, "audience": AUDIENCE, "jwks": "keys.json", **changes}
+    with pytest.raises(ValueError, match=r"\w"):
+        JwtSettings(**settings)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"keys": []}', '{"keys": [{"kty": "oct", "k": "YQ"}]}']
+)
+def test_a_file_without_public_keys_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"\w"):
+        IssuerKeys(JwtSettings(ISSUER, AUDIENCE, path))
+
+
+def test_keys_of_a_url_are_fetched_once_and_for_an_unknown_key_once_in_a_while(
+    issuer: Issuer,
+) -> None:
+    clock = Clock()
+
+    async def scenario() -> None:
+        with published(issuer.jwks()) as place:
+            keys = IssuerKeys(JwtSettings(ISSUER, AUDIENCE, place.url), clock=clock)
+            found = await asyncio.gather(*(keys.find("rsa") for _ in range(20)))
+            assert None not in found
+            assert place.asked == 1
+            for _ in range(20):
+                assert await keys.find("none such") is None
+            assert place.asked == 1
+            clock.now += 31
+            assert await keys.find("none such") is None
+            assert await keys.find("none such") is None
+            assert place.asked == 2
+
+    asyncio.run(scenario())
+
+
+def test_new_keys_are_found_and_withdrawn_ones_forgotten(issuer: Issuer) -> None:
+    clock = Clock()
+    successor = Issuer()
+
+    async def scenario() -> None:
+        with published(issuer.jwks()) as place:
+            keys = IssuerKeys(JwtSettings(ISSUER, AUDIENCE, place.url), clock=clock)
+            before = await keys.find("rsa")
+            document = json.dumps(successor.jwks()).replace('"rsa"', '"next"')
+            place.body = document.encode()
+            clock.now += 31
+            assert await keys.find("next") is not None
+            assert before is not None
+            assert await keys.find("rsa") is None
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(500, b""), (200, b"<html>"), (200, b'{"keys": []}'), (200, b" " * (MAX_BYTES + 1))],
+    ids=["failure", "page", "no keys", "too long"],
+)
+def test_where_keys_cannot_be_had_nobody_is_let_in(
+    issuer: Issuer, status: int, body: bytes
+) -> None:
+    clock = Clock()
+
+    async def scenario() -> None:
+        with published(issuer.jwks()) as place:
+            settings = JwtSettings(ISSUER, AUDIENCE, place.url)
+            verifier = TokenVerifier(settings, IssuerKeys(settings, clock=clock))
+            good, place.status, place.body = place.body, status, body
+            with pytest.raises(AuthenticationUnavailableError):
+                await verifier.verify(issuer.token())
+            clock.now += 31
+            place.status, place.body = 200, good
+            assert (await verifier.verify(issuer.token())).id == "ada"
+            # Those that are known serve for a while, and no longer.
+            place.status, place.body = status, body
+            clock.now += settings.refresh_seconds - 1
+            assert (await verifier.verify(issuer.token())).id == "ada"
+            clock.now += 31
+            with pytest.raises(AuthenticationUnavailableError):
+                await verifier.verify(issuer.token())
+
+    asyncio.run(scenario())
+
+
+def test_redirects_are_not_followed(issuer: Issuer) -> None:
+    async def scenario() -> None:
+        with published(issuer.jwks()) as elsewhere, published({}) as place:
+            place.status, place.location = 302, elsewhere.url
+            keys = IssuerKeys(JwtSettings(ISSUER, AUDIENCE, place.url))
+            with pytest.raises(AuthenticationUnavailableError):
+                await keys.find("rsa")
+            assert elsewhere.asked == 0
+
+    asyncio.run(scenario())
+
+
+def test_who_gives_up_waiting_for_the_keys_does_not_end_it_for_others(issuer: Issuer) -> None:
+    async def scenario() -> None:
+        with published(issuer.jwks()) as place:
+            keys = IssuerKeys(JwtSettings(ISSUER, AUDIENCE, place.url))
+            first = asyncio.ensure_future(keys.find("rsa"))
+            second = asyncio.ensure_future(keys.find("rsa"))
+            await asyncio.sleep(0)
+            first.cancel()
+            assert await second is not None
+            assert place.asked == 1
+
+    asyncio.run(scenario())
