@@ -178,7 +178,11 @@ class Registry:
             self._check_room(former)
             version = self._versions.get(name, 0) + 1
             meter = self.meters.open(name, version)
-            own = {d: replace(d, version=version, meter=meter) for d in channels.values()}
+            breaker = Breaker(name, version, self._quarantine)
+            own = {
+                d: replace(d, version=version, meter=meter, breaker=breaker)
+                for d in channels.values()
+            }
             answering = {channel: own[deployment] for channel, deployment in channels.items()}
             self._versions[name] = version
             self._enter(name, History(_State(answering, version, self._clock())))

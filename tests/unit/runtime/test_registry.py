@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import weakref
 from collections.abc import Iterator
@@ -104,6 +105,18 @@ def test_how_many_are_kept_is_bounded(app: Nexus, keep: Any) -> None:
     with pytest.raises(ValueError, match="keep must be a whole number from 0 to 16"):
         deploy(app, "a", keep=keep)
     assert app.runtime.registry.names() == []
+
+
+def test_a_name_may_stand_for_what_is_deployed_elsewhere(app: Nexus) -> None:
+    deploy(app, "a", "b")
+    with contextlib.closing(Nexus()) as other:
+        deploy_as_api(Agent("c"), other, "faq")
+        deploy_as_cli(Agent("d"), other, "faq")
+        channels = other.runtime.registry.channels_of("faq")
+        app.runtime.registry.replace("faq", channels)
+    assert (ask(app), ask(app, "cli"), kept(app)) == ('"c" 3', '"d" 3', [])
+    assert sorted(app.runtime.registry.channels_of("faq")) == ["api", "cli"]
+    assert channels["cli"].version == 2
 
 
 def test_since_when_a_version_answers_is_known() -> None:
