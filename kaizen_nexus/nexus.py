@@ -425,12 +425,14 @@ class Nexus(DeploymentTarget):
     async def _lifespan(self, _: object) -> AsyncIterator[None]:
         await self._mcp.start()
         self._streams.open()
+        self.runtime.watchdog.start()
         self._discover()
         self._health.ready = True
         try:
             yield
         finally:
             self._health.ready = False
+            self.runtime.watchdog.stop()
             await self._mcp.stop()
 
     def _stopping(self) -> None:

@@ -34,6 +34,8 @@ OPEN: Literal["open"] = "open"
 HALF_OPEN: Literal["half-open"] = "half-open"
 
 MAX_WINDOW = 10_000
+PARDON = 300.0
+"""Seconds after which it is forgotten that a run has blocked the event loop."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,10 @@ class Breaker:
         self.refused = 0
         self.abandoned = 0
         """How many runs go on although they were given up."""
+        self.blocked = 0
+        """How many runs were caught blocking the event loop."""
+        self.isolated = False
+        """Whether the agent, though asynchronous, is to be run in a thread."""
         self._settings = settings
         self._clock = clock
         self._lock = threading.Lock()
@@ -121,6 +127,7 @@ class Breaker:
         self._pause = 0.0
         self._until = 0.0
         self._closed_at = -math.inf
+        self._caught_at = -math.inf
 
     def attempt(self) -> Attempt:
         """Return a run that may be made, to be entered as a context manager.
@@ -137,7 +144,7 @@ class Breaker:
     def numbers(self) -> dict[str, Any] | None:
         """Return how the deployment has done lately, as plain data; None if nothing failed."""
         history = self.history
-        if not (history or self.opened or self.abandoned):
+        if not (history or self.opened or self.abandoned or self.blocked):
             return None
         return {
             "version": self.version,
@@ -146,6 +153,8 @@ class Breaker:
             "opened": self.opened,
             "refused": self.refused,
             "abandoned": self.abandoned,
+            "blocked": self.blocked,
+            "isolated": self.isolated,
         }
 
     def _checked_attempt(self) -> Attempt:
@@ -209,6 +218,29 @@ class Breaker:
                 attempt.abandoned = False
                 self.abandoned -= 1
 
+    def caught(self, seconds: float, where: str) -> None:
+        """Take note that a run blocks the event loop; for the second one there is a remedy.
+
+        A first one may be due to what is done but once, such as an import.
+        """
+        if self._settings is None:
+            return
+        with self._lock:
+            self.blocked += 1
+            now = self._clock()
+            isolates = not self.isolated and now - self._caught_at < PARDON
+            self._caught_at = now
+            self.isolated = self.isolated or isolates
+        logger.warning(
+            "%r (version %d) has blocked the event loop for more than %g s, at %s; nobody else is "
+            "answered meanwhile. Await what takes time, or make the agent a synchronous function%s",
+            self.name,
+            self.version,
+            seconds,
+            where,
+            ". From now on it is run in a thread, with an event loop of its own" * isolates,
+        )
+
     def _count(self, settings: Quarantine, failed: bool) -> str:
         self.history = (self.history << 1 | failed) & ((1 << settings.window) - 1)
         in_a_row = (1 << settings.failures) - 1
@@ -252,6 +284,7 @@ class Attempt:
     begun = False
     running = False
     abandoned = False
+    blocked = False
 
     def __init__(self, breaker: Breaker, epoch: int, probe: bool = False) -> None:
         self._breaker = breaker
@@ -276,6 +309,11 @@ class Attempt:
         finally:
             self.end()
 
+    def caught(self, seconds: float, where: str) -> None:
+        """Note that the agent has blocked the event loop for so long, and where it is."""
+        self.blocked = True
+        self._breaker.caught(seconds, where)
+
     def __enter__(self) -> Attempt:
         return self
 
@@ -287,8 +325,8 @@ class Attempt:
     ) -> None:
         breaker = self._breaker
         if error is None:
-            if breaker.history or self.probe:
-                breaker.record(self, failed=False)
+            if breaker.history or self.probe or self.blocked:
+                breaker.record(self, failed=self.blocked)
             return
         if self.running:
             breaker.leave(self)

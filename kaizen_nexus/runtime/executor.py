@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kaizen_nexus.runtime.admission import Entry, Gate, Limit
 from kaizen_nexus.runtime.checks import checked_count, checked_timeout
 from kaizen_nexus.runtime.errors import AbandonedError, AgentExitError, DeadlineExceededError
+from kaizen_nexus.runtime.isolation import IsolatedCall, IsolatedIterator, IsolatedSteps
 from kaizen_nexus.runtime.runs import Run, Watches, wake
 from kaizen_nexus.runtime.streaming import AsyncSteps, Steps, ThreadSteps
 from kaizen_nexus.runtime.threads import ThreadPool
@@ -156,10 +157,19 @@ class Executor:
         context: Mapping[str, Any] | None,
         session: object | None,
         attempt: Attempt,
+        *,
+        isolated: bool = False,
     ) -> Any:
         """Return what the agent returns: on the event loop, or from a thread if it is synchronous.
 
-        `attempt` is told when the agent begins, and, of one in a thread, when it ends.
+        Parameters
+        ----------
+        workflow, inputs, context, session
+            What is called, and with what.
+        attempt
+            Is told when the agent begins, and, of one in a thread, when it ends.
+        isolated
+            Whether it is to run in a thread although it is asynchronous.
 
         Raises
         ------
@@ -169,21 +179,35 @@ class Executor:
             The agent raised `SystemExit` or `KeyboardInterrupt`.
         """
         try:
-            if workflow.is_async:
+            if workflow.is_async and not isolated:
                 attempt.begin()
                 outcome = workflow.invoke(inputs, context=context, session=session)
+                return await outcome if inspect.isawaitable(outcome) else outcome
+            invoke = functools.partial(workflow.invoke, inputs, context=context, session=session)
+            if isolated:
+                outcome = await self._call_isolated(IsolatedCall(invoke), attempt)
             else:
-                invoke = functools.partial(
-                    workflow.invoke, inputs, context=context, session=session
-                )
                 outcome = await self._threads.run(functools.partial(attempt.make, invoke))
             return await outcome if inspect.isawaitable(outcome) else outcome
         except (SystemExit, KeyboardInterrupt) as error:
             # A task that ends so would end the event loop with it.
             raise AgentExitError(repr(error)) from error
 
-    def steps(self, iterator: Any) -> Steps:
-        """Return how to iterate over what `call` returned of a streaming agent."""
+    async def _call_isolated(self, call: IsolatedCall, attempt: Attempt) -> Any:
+        try:
+            return await self._threads.run(functools.partial(attempt.make, call))
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
+
+    def steps(self, iterator: Any, isolated: bool = False) -> Steps:
+        """Return how to iterate over what `call` returned of a streaming agent.
+
+        `isolated` says that it is to run in threads although it is asynchronous.
+        """
+        if isolated:
+            own = IsolatedIterator(iterator)
+            return IsolatedSteps(own, self._threads, self._closing_threads)
         if hasattr(iterator, "__anext__"):
             return AsyncSteps(iterator)
         return ThreadSteps(iterator, self._threads, self._closing_threads)

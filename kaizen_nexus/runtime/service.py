@@ -28,6 +28,7 @@ from kaizen_nexus.runtime.registry import Deployment, Registry
 from kaizen_nexus.runtime.replays import Replays
 from kaizen_nexus.runtime.streaming import collect
 from kaizen_nexus.runtime.turns import Turns
+from kaizen_nexus.runtime.watchdog import RUNNING, Watchdog
 from kaizen_nexus.sessions import NexusSessionManager
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Runtime:
         self.replays = Replays() if replays is None else replays
         self.limits = Limits()
         self.access = Access() if access is None else access
+        self.watchdog = Watchdog(idle=lambda: not self.executor.pending)
         self._turns = Turns()
 
     def find(self, caller: Caller, name: str, channel: str) -> Deployment:
@@ -204,11 +206,18 @@ class Runtime:
         context: Mapping[str, Any] | None = None
         if workflow.plan.wants_context and session is not None:
             context = self.sessions.get_session_state(session.session_id)
+        outputs, executor = workflow.plan.outputs, self.executor
+        streams = isinstance(outputs, StreamOutputs)
+        isolated = workflow.is_async and deployment.breaker.isolated
+        if workflow.is_async and not isolated:
+            RUNNING.set(attempt)
         try:
-            outcome = await self.executor.call(workflow, inputs, context, session, attempt)
-            outputs = workflow.plan.outputs
+            outcome = await executor.call(
+                workflow, inputs, context, session, attempt, isolated=isolated and not streams
+            )
             if isinstance(outputs, StreamOutputs):
-                return await collect(outputs, self.executor.steps(outcome), invocation.emit)
+                steps = executor.steps(outcome, isolated)
+                return await collect(outputs, steps, invocation.emit)
             return workflow.encode(outcome)
         except (AbandonedError, OverloadedError, ResultTooLargeError):
             raise
@@ -216,5 +225,5 @@ class Runtime:
             logger.exception("the agent behind %r failed", workflow.name)
             raise AgentFailedError(workflow.name) from error
         finally:
-            if workflow.is_async:
+            if workflow.is_async and (streams or not isolated):
                 attempt.end()

@@ -98,6 +98,8 @@ def test_failures_in_a_row_open_the_circuit_and_a_success_closes_it(
         "opened": 1,
         "refused": 3,
         "abandoned": 0,
+        "blocked": 0,
+        "isolated": False,
     }
     assert [record.getMessage() for record in caplog.records] == [
         "'agent' (version 2) has failed 3 times in a row, and is quarantined for 5 s",
@@ -226,9 +228,36 @@ def test_runs_that_go_on_although_they_were_given_up_are_bounded() -> None:
     assert agent.breaker.abandoned == 0
 
 
+def test_blocking_the_event_loop_is_a_failure_and_twice_soon_leads_to_isolation(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    agent = Agent()
+
+    def block() -> None:
+        with agent.breaker.attempt() as attempt:
+            attempt.make(lambda: attempt.caught(0.25, "agent.py:7"))
+
+    block()
+    agent.clock.now += 301
+    block()
+    assert (agent.breaker.blocked, agent.breaker.isolated) == (2, False)
+    assert "in a thread" not in caplog.text
+    agent.clock.now += 299
+    block()
+    assert (agent.breaker.isolated, agent.breaker.state) == (True, "open")
+    assert (
+        "'agent' (version 2) has blocked the event loop for more than 0.25 s, at agent.py:7; "
+        "nobody else is answered meanwhile. Await what takes time, or make the agent a synchronous "
+        "function. From now on it is run in a thread, with an event loop of its own"
+    ) in caplog.text
+
+
 def test_without_settings_nothing_is_refused() -> None:
     agent = Agent(None)
     agent.fail(1_000)
+    for _ in range(2):
+        agent.breaker.attempt().caught(1.0, "agent.py:7")
+    assert not agent.breaker.isolated
     assert (agent.breaker.state, agent.breaker.numbers()) == ("closed", None)
 
 
