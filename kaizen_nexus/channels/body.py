@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 from starlette.requests import Request
@@ -64,19 +65,21 @@ async def receive_body(receive: Receive, declared: bytes | None, limit: int) -> 
     """
     if declared is not None and declared.isdigit() and int(declared) > limit:
         raise BodyTooLargeError(limit)
-    chunks: list[bytes] = []
-    size = 0
+    # Not a list of chunks: a client decides how small those are, and each has its own overhead.
+    body = io.BytesIO()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise AbandonedError
         chunk: bytes = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
+        if body.tell() + len(chunk) > limit:
             raise BodyTooLargeError(limit)
-        if not message.get("more_body", False):
-            return b"".join((*chunks, chunk)) if chunks else chunk
-        chunks.append(chunk)
+        complete = not message.get("more_body", False)
+        if complete and not body.tell():
+            return chunk
+        body.write(chunk)
+        if complete:
+            return body.getvalue()
 
 
 async def read_json_object(request: Request, limit: int) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def check_head(
     ------
     RefusedError
         The version is not 1.0 or 1.1; there is not exactly one Host; the body could end at two
-        places; the target is of another host, or of no form that a server answers.
+        places, or is compressed; the target is of another host, or of no form that is answered.
     """
     if version not in {"1.1", "1.0"}:
         raise RefusedError(400, f"HTTP/{version} is not spoken here")
@@ -64,6 +64,8 @@ def check_head(
         raise RefusedError(400, "a body ends by its chunks or its length, nothing else")
     if method == b"CONNECT" or (upgrades and (codings or sized)):
         raise RefusedError(400, "this is no proxy, and speaks HTTP/1 alone")
+    if any(name == b"content-encoding" and value.lower() != b"identity" for name, value in headers):
+        raise RefusedError(415, "bodies are sent without a Content-Encoding")
     if not target.startswith(b"/") or b"#" in target:
         _check_unusual_target(target, hosts[0])
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NoReturn
 
-__all__ = ["StrictJsonError", "check", "loads"]
+import msgspec
+
+from kaizen_nexus.channels.json_scan import JsonScan
+
+__all__ = ["LARGE", "StrictJsonError", "check", "check_size", "loads"]
 
 MAX_DEPTH = 100
+MAX_VALUES = 65_536
+LARGE = 64 * 1024
+"""Bytes from which on a text is looked at before it is decoded, and decoded from its bytes."""
 
 
 class StrictJsonError(ValueError):
@@ -21,8 +29,10 @@ def loads(text: bytes) -> Any:
     ------
     StrictJsonError
         The text is malformed or not UTF-8, holds NaN, an infinity, a lone surrogate or a key
-        twice in one object, or is nested more than 100 levels deep.
+        twice in one object, is nested more than 100 levels deep or has more than 65,536 values.
     """
+    if len(text) > LARGE:
+        return _loads_large(text)
     try:
         decoded = text.decode("utf-8")
         value = _DECODER.decode(decoded)
@@ -41,6 +51,58 @@ def loads(text: bytes) -> Any:
     if escapes or decoded.count("[") + decoded.count("{") > MAX_DEPTH:
         check(value, escapes=escapes)
     return value
+
+
+def check_size(text: bytes) -> JsonScan:
+    """Return what a JSON text holds.
+
+    Raises
+    ------
+    StrictJsonError
+        It has more than 65,536 values.
+    """
+    scan = JsonScan(text)
+    if scan.values > MAX_VALUES:
+        raise StrictJsonError(f"JSON with more than {MAX_VALUES} values")
+    return scan
+
+
+def _loads_large(text: bytes) -> Any:
+    """Do as `loads`, without ever holding more than `text` and what it becomes."""
+    scan = check_size(text)
+    try:
+        value = msgspec.json.decode(text)
+    except UnicodeDecodeError as error:
+        raise StrictJsonError(f"the text is not UTF-8: {error.reason}") from None
+    except msgspec.MsgspecError as error:
+        raise StrictJsonError(f"malformed JSON: {error}") from None
+    except RecursionError:
+        raise _too_deep() from None
+    # Lone surrogates are none of JSON's to msgspec.
+    check(value, escapes=False)
+    if _keys(value) != scan.keys:
+        raise StrictJsonError("duplicate key")
+    return value
+
+
+def _keys(root: Any) -> int:
+    """Return how many members all objects in a decoded value have."""
+    number, pending = 0, [root]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            number += len(value)
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
+    return number
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"a number is out of range: {digits[:64]}")
+    return number
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -97,4 +159,6 @@ def _check_surrogates(text: str) -> None:
         raise StrictJsonError("a string holds a lone surrogate") from None
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
+)

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from kaizen_nexus.channels.body import DEFAULT_MAX_BODY
+from kaizen_nexus.channels.body import DEFAULT_MAX_BODY, receive_body
 from kaizen_nexus.channels.mcp.changes import ToolChanges
-from kaizen_nexus.channels.mcp.plain import PlainCalls
+from kaizen_nexus.channels.mcp.plain import PlainCalls, again
 from kaizen_nexus.channels.mcp.server import Methods, build_server
 from kaizen_nexus.channels.problems import problem_response
+from kaizen_nexus.channels.strict_json import LARGE, check_size
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -78,7 +79,23 @@ class McpEndpoint:
         if run.task.done():
             await self._refuse(scope, receive, send)
             return
+        receive = await self._measured(scope, receive)
         await run.transport.handle_request(scope, receive, send)
+
+    async def _measured(self, scope: Scope, receive: Receive) -> Receive:
+        """Return where to receive a request from that the SDK can decode in little memory.
+
+        Raises
+        ------
+        BodyTooLargeError, StrictJsonError
+            It is too long, or has too many values.
+        """
+        declared = dict(scope["headers"]).get(b"content-length")
+        if declared is not None and declared.isdigit() and int(declared) <= LARGE:
+            return receive
+        body = await receive_body(receive, declared, self._max_body)
+        check_size(body)
+        return again({"type": "http.request", "body": body, "more_body": False}, receive)
 
     async def answer_plain(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
         """Answer a call that needs nothing of the SDK, in the same way.

@@ -13,7 +13,7 @@ import msgspec
 
 from kaizen_nexus.channels.callers import caller_of
 from kaizen_nexus.channels.mcp.sdk.surface import INVALID_PARAMS, Json, Plain, ProtocolError
-from kaizen_nexus.channels.strict_json import MAX_DEPTH
+from kaizen_nexus.channels.strict_json import LARGE, MAX_DEPTH
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
@@ -74,7 +74,7 @@ class PlainCalls:
             or headers.get(b"mcp-name") != call.params.name.encode()
             or not self._methods.is_plain(call.params.name)
         ):
-            return _again(message, receive)
+            return again(message, receive)
         status, body = await self._call(call, scope)
         length = (b"content-length", b"%d" % len(body))
         await send({"type": "http.response.start", "status": status, "headers": [_JSON, length]})
@@ -94,7 +94,10 @@ class PlainCalls:
         if message["type"] != "http.request" or message.get("more_body", False):
             return None
         body: bytes = message.get("body", b"")
-        if len(body) > self._max_body or body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+        if (
+            len(body) > min(LARGE, self._max_body)
+            or body.count(b"{") + body.count(b"[") > MAX_DEPTH
+        ):
             return None
         try:
             call = _DECODER.decode(body)
@@ -151,11 +154,11 @@ _DECODER = msgspec.json.Decoder(_Call)
 _ENCODER = msgspec.json.Encoder()
 
 
-def _again(message: Message, receive: Receive) -> Receive:
+def again(message: Message, receive: Receive) -> Receive:
     """Return a `receive` that begins with a message that was received already."""
     received = [message]
 
-    async def again() -> Message:
+    async def resume() -> Message:
         return received.pop() if received else await receive()
 
-    return again
+    return resume

@@ -43,7 +43,19 @@ def test_what_json_can_say_is_read(value: Any) -> None:
         (b'{"\\udfff": 1}', "surrogate"),
         (b'"\xff"', "UTF-8"),
         (b"[" * 101 + b"]" * 101, "nested"),
-        (b"[" * 200_000, "nested"),
+        (b"[" * 60_000, "nested"),
+        (b"[" * 200_000, "more than 65536 values"),
+        (b"[" + b"0," * 70_000 + b"0]", "more than 65536 values"),
+        (b'{"a": 1e999}', "out of range"),
+        (b" " * 70_000 + b'{"a": 1e999}', "range"),
+        (b" " * 70_000 + b"{", "malformed"),
+        (b" " * 70_000 + b"[NaN]", "malformed"),
+        (b" " * 70_000 + b'{"a": {"b:": 1, "c": "::", "b:": 3}}', "duplicate key"),
+        (b" " * 70_000 + b'"\\ud800"', "malformed"),
+        (b" " * 70_000 + b'"\xff"', "UTF-8"),
+        (b" " * 70_000 + b"[" * 101 + b"]" * 101, "nested"),
+        (b" " * 70_000 + b"[" * 60_000, "nested"),
+        (b" " * 70_000 + b"1" * 10_000, "range"),
         (b'{"a":' * 101 + b"1" + b"}" * 101, "nested"),
         (b"1" * 10_000, "integer"),
     ],
@@ -59,3 +71,9 @@ def test_a_hundred_levels_and_surrogate_pairs_are_fine() -> None:
     for _ in range(99):
         (value,) = value
     assert value == []
+
+
+def test_large_texts_are_read_alike() -> None:
+    value = {"a:": [1, 2.5, None, {"b": ':"\\\\'}], "text": "\U0001f600" + ":" * 70_000}
+    for ascii_only in (True, False):
+        assert loads(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
