@@ -22,6 +22,7 @@ __all__ = [
     "RefusedError",
     "Reply",
     "UnreachableError",
+    "authorization",
     "request",
 ]
 
@@ -134,13 +135,14 @@ def request(
     scheme, host, port, prefix = split_url(url)
     deadline = clock() + timeout
     authority = f"[{host}]" if ":" in host else host
+    credentials = "".join(f"{name}: {value}\r\n" for name, value in authorization().items())
     head = (
         f"{method} {prefix}{path} HTTP/1.1\r\n"
         f"Host: {authority}:{port}\r\n"
         "Accept: application/json\r\n"
         "Content-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n"
-        f"{_credentials()}"
+        f"{credentials}"
         "Connection: close\r\n\r\n"
     ).encode("ascii")
     try:
@@ -153,12 +155,18 @@ def request(
         raise UnreachableError(error.strerror or str(error)) from None
 
 
-def _credentials() -> str:
-    """Return the header line that says who asks, empty if that is not known."""
+def authorization() -> dict[str, str]:
+    """Return the header that says who asks; none if that is not known.
+
+    Raises
+    ------
+    BadUrlError
+        What the environment has for it cannot be sent.
+    """
     key = os.environ.get("NEXUS_API_KEY", "").strip()
     if not (key.isascii() and key.isprintable()):
         raise BadUrlError("NEXUS_API_KEY holds what no key or token does")
-    return f"Authorization: Bearer {key}\r\n" if key else ""
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def split_url(url: str) -> tuple[str, str, int, str]:

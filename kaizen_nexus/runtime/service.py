@@ -30,6 +30,7 @@ from kaizen_nexus.runtime.streaming import collect
 from kaizen_nexus.runtime.turns import Turns
 from kaizen_nexus.runtime.watchdog import RUNNING, Watchdog
 from kaizen_nexus.sessions import NexusSessionManager
+from kaizen_nexus.sessions.rotation import rotated
 
 if TYPE_CHECKING:
     from kaizen_nexus.runtime.callers import Caller
@@ -111,6 +112,20 @@ class Runtime:
         if session is None or not self.access.owns(caller, session):
             raise SessionNotFoundError
         return session
+
+    async def rotate(self, caller: Caller, session_id: str) -> CrossChannelSession:
+        """Give a session another id, when nothing runs on it, and return it.
+
+        Raises
+        ------
+        SessionNotFoundError
+            There is no such session of this caller's.
+        OverloadedError, SessionTableFullError
+            Too many wait for the session, or there is no room; it is as it was.
+        """
+        self.session_of(caller, session_id)
+        async with self._turns.take(session_id):
+            return rotated(self.sessions, self.session_of(caller, session_id))
 
     async def execute(self, invocation: Invocation) -> Result:
         """Run a workflow, unless this is a retry of an invocation that was run.

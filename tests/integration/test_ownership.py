@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from kaizen_nexus import Auth, CrossChannelSession, JwtSettings, Nexus, deploy_multi_channel
+from kaizen_nexus.console.main import main
 from kaizen_nexus.runtime.access.keyfile import create_key, revoke_key
 from tests.issuer import AUDIENCE, ISSUER, Issuer, signed_with_hmac, unsigned
 
@@ -136,11 +137,15 @@ def call_tool(http: httpx2.Client, headers: dict[str, str], session: str) -> tup
     return result, not result["isError"]
 
 
+def rotate(http: httpx2.Client, headers: dict[str, str], session: str) -> tuple[Any, bool]:
+    return _answer(http.post(f"/api/sessions/{session}/rotate", headers=headers))
+
+
 def delete(http: httpx2.Client, headers: dict[str, str], session: str) -> tuple[Any, bool]:
     return _answer(http.delete(f"/api/sessions/{session}", headers=headers))
 
 
-VERBS: list[Verb] = [show, change, execute, stream, run, call_tool, delete]
+VERBS: list[Verb] = [show, change, execute, stream, run, call_tool, rotate, delete]
 
 
 def _mcp(http: httpx2.Client, headers: dict[str, str], method: str, **params: Any) -> Any:
@@ -380,3 +385,42 @@ def test_an_agent_sees_no_credentials(place: Place, users: list[User]) -> None:
     assert not result["isError"]
     place.app.deregister("look")
     assert token.credential not in repr(seen)
+
+
+def test_a_session_gets_another_id_and_keeps_the_rest(place: Place, users: list[User]) -> None:
+    ada = users[0]
+    session = ada.session()
+    change(place.http, ada.headers, session)
+    answer = place.http.post(f"/api/sessions/{session}/rotate", headers=ada.headers)
+    assert answer.status_code == 200
+    successor = answer.json()
+    assert successor["session_id"] != session
+    assert (successor["state"], successor["user_id"]) == ({"a": 1}, "key:ada")
+    assert not show(place.http, ada.headers, session)[1]
+    assert answer.headers["location"] == f"/api/sessions/{successor['session_id']}"
+    read = place.http.get(answer.headers["location"], headers=ada.headers).json()
+    assert read["state"] == {"a": 1}
+    assert read["created_at"] == successor["created_at"]
+
+
+def test_the_program_presents_the_key_that_the_environment_has(
+    place: Place,
+    users: list[User],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("NEXUS_URL", place.app.url)
+    monkeypatch.delenv("NEXUS_API_KEY", raising=False)
+    for command in [["run", "whose"], ["list"], ["cache", "list"]]:
+        assert main(command) == 5
+        assert "NEXUS_API_KEY" in capfd.readouterr().err
+    monkeypatch.setenv("NEXUS_API_KEY", users[1].credential)
+    assert main(["run", "whose", "--session", "new"]) == 0
+    assert capfd.readouterr().out == "key:bob\n"
+    assert main(["list"]) == 0
+    assert "secret" not in capfd.readouterr().out
+    assert main(["cache", "list"]) == 5
+    assert "nexus:monitor" in capfd.readouterr().err
+    monkeypatch.setenv("NEXUS_API_KEY", "two\r\nlines")
+    assert main(["run", "whose"]) == 2
+    assert "two" not in capfd.readouterr().err

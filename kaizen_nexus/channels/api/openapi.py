@@ -22,10 +22,16 @@ _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _SESSION = {"$ref": "#/components/schemas/Session"}
 _TIMESTAMP = {"type": "string", "format": "date-time"}
 _READ_SESSION, _UPDATE_SESSION, _DELETE_SESSION = "read_session", "update_session", "delete_session"
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key or a token."},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 _SESSION_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
-def openapi_document(deployments: Mapping[str, Deployment], root_path: str = "") -> dict[str, Any]:
+def openapi_document(
+    deployments: Mapping[str, Deployment], root_path: str = "", *, secured: bool = False
+) -> dict[str, Any]:
     """Return the description of what is deployed on the HTTP channel.
 
     Parameters
@@ -34,6 +40,8 @@ def openapi_document(deployments: Mapping[str, Deployment], root_path: str = "")
         What is to be described, by name.
     root_path
         Where the app is mounted, if it is part of another.
+    secured
+        Whether callers are asked who they are.
     """
     from kaizen_nexus import __version__
 
@@ -53,6 +61,9 @@ def openapi_document(deployments: Mapping[str, Deployment], root_path: str = "")
         "paths": {**paths, **_service_paths()},
         "components": {"schemas": schemas},
     }
+    if secured:
+        document["components"]["securitySchemes"] = _SECURITY
+        document["security"] = [{name: []} for name in _SECURITY]
     if root_path:
         document["servers"] = [{"url": root_path}]
     return document
@@ -251,6 +262,15 @@ def _service_paths() -> dict[str, Any]:
                     "Delete a session", "sessions", _responses(None, 404, status=204), None, by_id
                 ),
             },
+        },
+        "/api/sessions/{id}/rotate": {
+            "post": _operation(
+                "Give a session another id",
+                "sessions",
+                _responses(_SESSION, 404, 503),
+                None,
+                by_id,
+            )
         },
         "/api/cache": {
             "get": _operation("What deployments have cached", "service", _responses(anything))

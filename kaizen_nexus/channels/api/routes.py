@@ -32,6 +32,7 @@ def api_routes(
         Route(f"{API_PREFIX}/{{name}}", workflows.show),
         Route("/api/sessions", sessions.create, methods=["POST"]),
         Route("/api/sessions/{id}", sessions.one, methods=["GET", "PATCH", "DELETE"]),
+        Route("/api/sessions/{id}/rotate", sessions.rotate, methods=["POST"]),
         Route("/api/cache", cache.index),
         Route("/api/cache/why", cache.why),
         Route("/health/live", service.live),

@@ -56,7 +56,7 @@ class ServiceEndpoints:
             for name, deployment in self._runtime.registry.on_channel(CHANNEL).items()
             if self._runtime.access.allows(caller, name)
         }
-        return json_response(openapi_document(shown, root))
+        return json_response(openapi_document(shown, root, secured=self._runtime.access.enforced))
 
     async def docs(self, _: Request) -> Response:
         """Return the documentation page: ``GET /docs``."""

@@ -105,6 +105,14 @@ class SessionEndpoints:
             raise SessionNotFoundError
         return Response(status_code=204)
 
+    async def rotate(self, request: Request) -> Response:
+        """Give a session another id: ``POST /api/sessions/{id}/rotate``."""
+        old = request.path_params["id"]
+        session = await self._runtime.rotate(caller_of(request.scope), old)
+        session.refresh(CHANNEL)
+        place = request.url.path.removesuffix(f"{old}/rotate") + session.session_id
+        return json_response(_document(session), headers={"Location": place})
+
     def _find(self, request: Request) -> CrossChannelSession:
         session = self._runtime.session_of(caller_of(request.scope), request.path_params["id"])
         session.refresh(CHANNEL)

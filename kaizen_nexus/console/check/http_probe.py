@@ -14,6 +14,7 @@ from anyio import to_thread
 
 from kaizen_nexus.channels.api.execute import SESSION_HEADER
 from kaizen_nexus.console.check.outcome import NO_ANSWER, UNEXPECTED, Outcome
+from kaizen_nexus.console.transport import authorization
 
 __all__ = ["HttpClient", "HttpProbe", "NoAnswerError", "Reply"]
 
@@ -89,7 +90,7 @@ class HttpClient:
         try:
             data = None if body is None else json.dumps(body).encode()
             media_type = {} if data is None else {"Content-Type": "application/json"}
-            connection.request(method, path, data, {**media_type, **headers})
+            connection.request(method, path, data, {**authorization(), **media_type, **headers})
             response = connection.getresponse()
             content = response.read(MAX_BODY + 1)
             if len(content) > MAX_BODY:

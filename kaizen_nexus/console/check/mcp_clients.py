@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import IO, Any
 
 from kaizen_nexus._extras import missing_extra
+from kaizen_nexus.console.transport import authorization
 
 __all__ = [
     "MODERN",
@@ -122,7 +123,7 @@ async def connect_http(url: str, *, modern: bool) -> AsyncIterator[McpClient]:
     module = importlib.import_module("mcp.client.streamable_http")
     httpx = importlib.import_module("httpx2" if has_modern_era() else "httpx")
     # Without the environment's proxies: the server is on the loopback interface.
-    options = {"trust_env": False, "timeout": None}
+    options = {"trust_env": False, "timeout": None, "headers": authorization()}
     if hasattr(module, "streamable_http_client"):
         async with httpx.AsyncClient(**options) as http_client:
             transport = module.streamable_http_client(url, http_client=http_client)
@@ -131,7 +132,8 @@ async def connect_http(url: str, *, modern: bool) -> AsyncIterator[McpClient]:
         return
 
     def http_client_factory(**given: Any) -> Any:
-        return httpx.AsyncClient(**{**given, **options})
+        headers = {**(given.get("headers") or {}), **authorization()}
+        return httpx.AsyncClient(**{**given, **options, "headers": headers})
 
     transport = module.streamablehttp_client(url, httpx_client_factory=http_client_factory)
     async with _connected(transport, "legacy") as client:
