@@ -17,6 +17,8 @@ class Scale:
     """How long each time."""
     call_seconds: float
     """The same for calls of tools over MCP."""
+    tools: tuple[int, ...]
+    """How many tools a server has."""
     loads: tuple[float, ...]
     """The offered loads of the curves, as parts of each server's maximum."""
     at_load: float
@@ -33,6 +35,7 @@ FULL = Scale(
     rounds=7,
     seconds=3,
     call_seconds=2.0,
+    tools=(1, 100),
     loads=(0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0),
     at_load=2.0,
     processes=21,
@@ -43,6 +46,7 @@ QUICK = Scale(
     rounds=1,
     seconds=1,
     call_seconds=0.3,
+    tools=(1,),
     loads=(0.3, 0.8),
     at_load=0.3,
     processes=3,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from bench.core.operations import compared, duration, spread
@@ -33,7 +33,6 @@ OURS = "kaizen-nexus"
 SDK = "the SDK's low-level server"
 HOOKED = "the SDK's low-level server, told the schema"
 FASTMCP = "FastMCP"
-FEW, MANY = 1, 100
 CONNECTIONS = 8
 HALF = 2.0
 HEADERS = {
@@ -70,11 +69,11 @@ def _sdk_absent() -> str:
     return "" if major >= 2 else "mcp 2 is needed, of which this protocol is"
 
 
-def _contenders() -> list[tuple[str, int, Contender]]:
-    """Return each server with few and with many tools."""
+def _contenders(numbers: Sequence[int]) -> list[Contender]:
+    """Return each server with each number of tools."""
     absent = _sdk_absent()
     chosen = []
-    for tools in (FEW, MANY):
+    for tools in numbers:
         environ = {"BENCH_AGENTS": str(tools)}
         hooked = {**environ, "BENCH_SCHEMA_HOOK": "1"}
         chosen += [
@@ -84,18 +83,14 @@ def _contenders() -> list[tuple[str, int, Contender]]:
             (FASTMCP, tools, uvicorn_command("fastmcp_tools"), "fastmcp", absent, environ),
         ]
     return [
-        (
-            name,
-            tools,
-            Contender(
-                _called(name, tools),
-                command,
-                TEMPLATE,
-                needs=needs,
-                absent=reason,
-                environ=environ,
-                ours=name != FASTMCP,
-            ),
+        Contender(
+            _called(name, tools),
+            command,
+            TEMPLATE,
+            needs=needs,
+            absent=reason,
+            environ=environ,
+            ours=name != FASTMCP,
         )
         for name, tools, command, needs, reason, environ in chosen
     ]
@@ -107,7 +102,7 @@ def _called(name: str, tools: int) -> str:
 
 def over_http(scale: Scale, say: Callable[[str], None]) -> Section:
     """Measure the CPU time of calls over streamable HTTP, with few tools and with many."""
-    with serving([contender for _, _, contender in _contenders()]) as (running, missing):
+    with serving(_contenders(scale.tools)) as (running, missing):
         measured = measure_all(
             running,
             scale.rounds,
@@ -122,12 +117,13 @@ def over_http(scale: Scale, say: Callable[[str], None]) -> Section:
     ]
     rows += [
         _compared(tools, rival, measured, missing, scale)
-        for tools in (FEW, MANY)
+        for tools in scale.tools
         for rival in (SDK, HOOKED, FASTMCP)
     ]
-    if not missing.keys() & {_called(OURS, FEW), _called(OURS, MANY)}:
-        few, many = (measured[_called(OURS, tools)].cpu_per_request for tools in (FEW, MANY))
-        rows.append(Row(f"{MANY} tools against {FEW}", compared(many.times(few))))
+    own = [measured.get(_called(OURS, tools)) for tools in scale.tools]
+    if len(own) > 1 and own[0] is not None and own[-1] is not None:
+        ratio = own[-1].cpu_per_request.times(own[0].cpu_per_request)
+        rows.append(Row(f"{OURS}: {scale.tools[-1]} tools against one", compared(ratio)))
     data: dict[str, object] = {name: result.data() for name, result in measured.items()}
     title = "MCP: CPU time of a tools/call over streamable HTTP"
     return Section(title, rows, {"mcp": data, "absent": dict(missing)})
