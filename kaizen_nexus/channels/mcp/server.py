@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from kaizen_nexus._errors import NexusError
 from kaizen_nexus.agents.errors import InputError, InvalidInputsError
+from kaizen_nexus.channels.mcp.progress import Emit, reporter
 from kaizen_nexus.channels.mcp.sdk import SDK
 from kaizen_nexus.channels.mcp.sdk.surface import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
     Identity,
     Json,
+    Progress,
     ProtocolError,
     Server,
 )
@@ -113,13 +115,21 @@ class Methods:
             raise ProtocolError(INVALID_PARAMS, f"Invalid cursor: {error}") from None
         return {"tools": tools, **({"nextCursor": following} if following else {})}
 
-    async def call_tool(self, name: str, arguments: Json, caller: Caller) -> Json:
+    def is_streaming(self, name: str) -> bool:
+        """Whether there is such a tool, and it makes its result piece by piece."""
+        deployment = self._runtime.registry.channels_of(name).get(CHANNEL)
+        return deployment is not None and deployment.workflow.is_streaming
+
+    async def call_tool(
+        self, name: str, arguments: Json, caller: Caller, progress: Progress | None = None
+    ) -> Json:
         """Answer ``tools/call``.
 
         What a model can mend, or should know, is a result; what only a programmer can mend is a
         protocol error.
         """
-        return await self._call(name, arguments, caller, plain=False)
+        emit = None if progress is None else reporter(progress)
+        return await self._call(name, arguments, caller, plain=False, emit=emit)
 
     async def call_plain(self, name: str, arguments: Json, caller: Caller) -> Json:
         """Answer the same with JSON text as the structured content.
@@ -135,11 +145,13 @@ class Methods:
         except WorkflowNotFoundError:
             return False
 
-    async def _call(self, name: str, arguments: Json, caller: Caller, *, plain: bool) -> Json:
+    async def _call(
+        self, name: str, arguments: Json, caller: Caller, *, plain: bool, emit: Emit | None = None
+    ) -> Json:
         try:
             self._runtime.access.require(caller, name)
             argument = self._catalogue.find(name).session_argument
-            return await self._execute(name, arguments, argument, caller, plain=plain)
+            return await self._execute(name, arguments, argument, caller, plain=plain, emit=emit)
         except (ForbiddenError, UnauthenticatedError) as error:
             return refusal(error, "")
         except WorkflowNotFoundError:
@@ -150,7 +162,14 @@ class Methods:
             raise ProtocolError(INTERNAL_ERROR, "The server failed; its log says why") from None
 
     async def _execute(
-        self, name: str, arguments: Json, session_argument: str, caller: Caller, *, plain: bool
+        self,
+        name: str,
+        arguments: Json,
+        session_argument: str,
+        caller: Caller,
+        *,
+        plain: bool,
+        emit: Emit | None,
     ) -> Json:
         session_id = arguments.pop(session_argument, None)
         try:
@@ -167,6 +186,7 @@ class Methods:
                         inputs=arguments,
                         session_id=session_id,
                         caller=caller,
+                        emit=emit,
                     )
                 ),
                 decoded=not plain,

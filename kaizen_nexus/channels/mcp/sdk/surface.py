@@ -6,7 +6,7 @@ version of the SDK, as its classes do not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -25,6 +25,7 @@ __all__ = [
     "Identity",
     "Json",
     "Plain",
+    "Progress",
     "ProtocolError",
     "Sdk",
     "Server",
@@ -33,6 +34,7 @@ __all__ = [
     "Subscriptions",
     "Target",
     "ToolMethods",
+    "reporting_to",
 ]
 
 INVALID_PARAMS = -32602
@@ -40,6 +42,9 @@ INTERNAL_ERROR = -32603
 
 Json: TypeAlias = dict[str, Any]
 """An object of the protocol, as it is on the wire."""
+
+Progress: TypeAlias = Callable[[float, str], Awaitable[None]]
+"""Takes how far a call has come, and what there is to be said of it."""
 
 Streams: TypeAlias = tuple[Any, Any]
 """The SDK's streams of messages, incoming and outgoing; only the SDK looks into them."""
@@ -80,8 +85,13 @@ class ToolMethods(Protocol):
     async def list_tools(self, cursor: str | None, caller: Caller) -> Json:
         """Return the ``ListToolsResult`` that follows `cursor`."""
 
-    async def call_tool(self, name: str, arguments: Json, caller: Caller) -> Json:
-        """Return a tool's ``CallToolResult``."""
+    def is_streaming(self, name: str) -> bool:
+        """Whether there is such a tool, and it makes its result piece by piece."""
+
+    async def call_tool(
+        self, name: str, arguments: Json, caller: Caller, progress: Progress | None = None
+    ) -> Json:
+        """Return a tool's ``CallToolResult``; each piece of it goes to `progress` meanwhile."""
 
 
 class Subscriptions(Protocol):
@@ -146,8 +156,10 @@ class Client(Protocol):
     async def list_tools(self, cursor: str | None = None) -> Json:
         """Return one ``ListToolsResult``."""
 
-    async def call_tool(self, name: str, arguments: Json | None = None) -> Json:
-        """Return a ``CallToolResult``."""
+    async def call_tool(
+        self, name: str, arguments: Json | None = None, progress: Progress | None = None
+    ) -> Json:
+        """Return a ``CallToolResult``; what the server reports meanwhile goes to `progress`."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +175,15 @@ class StdioCommand:
 
 Target: TypeAlias = str | StdioCommand | AbstractAsyncContextManager[Streams]
 """Whom a client is to talk to: a URL, a process to start, or streams that are there."""
+
+
+def reporting_to(tell: Progress) -> Callable[..., Any]:
+    """Return `tell` as what the SDKs' clients report to."""
+
+    async def callback(progress: float, total: float | None, message: str | None) -> None:
+        await tell(progress, message or "")
+
+    return callback
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,12 @@ from pydantic import BaseModel
 
 from kaizen_nexus.channels.mcp.sdk.surface import (
     Json,
+    Progress,
     ProtocolError,
     StdioCommand,
     Streams,
     Target,
+    reporting_to,
 )
 
 __all__ = ["Client", "connect"]
@@ -46,10 +48,13 @@ class Client:
             params = PaginatedRequestParams(cursor=cursor)
             return _wire(await self._session.list_tools(params=params))
 
-    async def call_tool(self, name: str, arguments: Json | None = None) -> Json:
+    async def call_tool(
+        self, name: str, arguments: Json | None = None, progress: Progress | None = None
+    ) -> Json:
         """Return a tool's result."""
+        callback = None if progress is None else reporting_to(progress)
         with _translated():
-            return _wire(await self._session.call_tool(name, arguments))
+            return _wire(await self._session.call_tool(name, arguments, progress_callback=callback))
 
 
 @contextlib.asynccontextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -31,10 +31,12 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from kaizen_nexus.channels.body import BodyTooLargeError, read_body
+from kaizen_nexus.channels.body import BodyTooLargeError, read_body, until_disconnected
 from kaizen_nexus.channels.callers import caller_of
+from kaizen_nexus.channels.mcp.progress import EVENTS, asks_for_progress
 from kaizen_nexus.channels.mcp.sdk.surface import Streams
 from kaizen_nexus.channels.mcp.sdk.v1.versions import unsupported_version
+from kaizen_nexus.channels.streams import StreamedAnswer
 from kaizen_nexus.runtime.callers import Caller
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["HttpTransport"]
 
 _JSON = "application/json"
+_Notify = Callable[[JSONRPCMessage], Awaitable[None]]
 _ACCEPTABLE = frozenset({_JSON, "application/*", "*/*"})
 
 
@@ -53,6 +56,8 @@ class HttpTransport:
     ----------
     converse
         Answers the messages of a caller's stream until it ends.
+    is_streaming
+        Whether a tool makes its result piece by piece.
     max_body
         How many bytes a request body may have.
     """
@@ -60,10 +65,12 @@ class HttpTransport:
     def __init__(
         self,
         converse: Callable[[Streams, Caller], Coroutine[Any, Any, None]],
+        is_streaming: Callable[[str], bool],
         *,
         max_body: int,
     ) -> None:
         self._converse = converse
+        self._is_streaming = is_streaming
         self._max_body = max_body
         # Who may address the app was checked before; this one checks the content type, too.
         self._security = TransportSecurityMiddleware(
@@ -84,15 +91,47 @@ class HttpTransport:
 
     async def handle_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        told, again = await asks_for_progress(scope, receive, self._max_body, self._is_streaming)
+        request = Request(scope, again)
         with contextlib.suppress(ClientDisconnect):
             try:
-                response = await self._respond(Request(scope, receive))
+                message = _parse(await self._body(request))
+                if told:
+                    await self._respond_with_events(request, message, send)
+                    return
+                response = await self._respond(request, message)
             except _RefusedError as refused:
                 response = refused.response
             await response(scope, receive, send)
 
-    async def _respond(self, request: Request) -> Response:
-        message = _parse(await self._body(request))
+    async def _respond_with_events(
+        self, request: Request, message: JSONRPCMessage, send: Send
+    ) -> None:
+        """Send what is reported before the response, and that; stop when the client has gone."""
+        events = StreamedAnswer(send, {"Content-Type": EVENTS, "Cache-Control": "no-store"})
+        response: Response | None = None
+
+        async def notify(notification: JSONRPCMessage) -> None:
+            await events.write(_event(_json(notification)))
+
+        async def watch(tasks: TaskGroup) -> None:
+            await until_disconnected(request.receive)
+            tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch, tasks)
+            response = await self._respond(request, message, notify)
+            tasks.cancel_scope.cancel()
+        if response is None:
+            return
+        if events.begun:
+            await events.finish(_event(bytes(response.body).decode()))
+        else:
+            await response(request.scope, request.receive, send)
+
+    async def _respond(
+        self, request: Request, message: JSONRPCMessage, notify: _Notify | None = None
+    ) -> Response:
         request_id = message.root.id if isinstance(message.root, JSONRPCRequest) else None
         version = request.headers.get("mcp-protocol-version")
         if version is not None and version not in SUPPORTED_PROTOCOL_VERSIONS:
@@ -100,10 +139,11 @@ class HttpTransport:
         if request_id is None:
             # A notification concerns a conversation, and each of these is over with its request.
             return Response(status_code=202, media_type=_JSON)
-        reply = await self._exchange(SessionMessage(message), caller_of(request.scope))
+        caller = caller_of(request.scope)
+        reply = await self._exchange(SessionMessage(message), caller, notify)
         if reply is None:
             return _error(500, INTERNAL_ERROR, "Session terminated before the request completed")
-        return Response(reply.model_dump_json(by_alias=True, exclude_none=True), media_type=_JSON)
+        return Response(_json(reply), media_type=_JSON)
 
     async def _body(self, request: Request) -> bytes:
         """Return the body of a request that may be served."""
@@ -116,7 +156,9 @@ class HttpTransport:
         _check_media_types(request)
         return body
 
-    async def _exchange(self, request: SessionMessage, caller: Caller) -> JSONRPCMessage | None:
+    async def _exchange(
+        self, request: SessionMessage, caller: Caller, notify: _Notify | None
+    ) -> JSONRPCMessage | None:
         """Return the reply; None if there is none because serving ends."""
         if self._tasks is None:
             return None
@@ -130,6 +172,8 @@ class HttpTransport:
             async for reply in replies:
                 if isinstance(reply.message.root, JSONRPCResponse | JSONRPCError):
                     return reply.message
+                if notify is not None:
+                    await notify(reply.message)
         return None
 
 
@@ -139,6 +183,14 @@ class _RefusedError(Exception):
     def __init__(self, response: Response) -> None:
         super().__init__(response.status_code)
         self.response = response
+
+
+def _json(message: JSONRPCMessage) -> str:
+    return message.model_dump_json(by_alias=True, exclude_none=True)
+
+
+def _event(text: str) -> bytes:
+    return f"event: message\ndata: {text}\n\n".encode()
 
 
 def _check_media_types(request: Request) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from functools import partial
 from typing import Any
 
 import anyio
@@ -96,7 +97,7 @@ class Server:
 
     def http_transport(self, *, max_body: int) -> HttpTransport:
         """Return a transport to run once."""
-        return HttpTransport(self._converse_once, max_body=max_body)
+        return HttpTransport(self._converse_once, self._methods.is_streaming, max_body=max_body)
 
     async def _converse_once(self, streams: Streams, caller: Caller) -> None:
         await _Conversation(self._identity, self._methods, streams, caller).run()
@@ -244,7 +245,18 @@ class _Conversation:
 
     async def _call_tool(self, params: Json) -> Json:
         call = CallToolRequestParams.model_validate(params)
-        return await self._methods.call_tool(call.name, dict(call.arguments or {}), self._caller)
+        token = None if call.meta is None else call.meta.progressToken
+        return await self._methods.call_tool(
+            call.name,
+            dict(call.arguments or {}),
+            self._caller,
+            None if token is None else partial(self._report, token),
+        )
+
+    async def _report(self, token: str | int, step: float, message: str) -> None:
+        params = {"progressToken": token, "progress": step, "message": message}
+        method = "notifications/progress"
+        await self._send(JSONRPCNotification(jsonrpc="2.0", method=method, params=params))
 
 
 class _RefusedError(Exception):

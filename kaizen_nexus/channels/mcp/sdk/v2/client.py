@@ -10,7 +10,14 @@ import mcp
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel
 
-from kaizen_nexus.channels.mcp.sdk.surface import Json, ProtocolError, StdioCommand, Target
+from kaizen_nexus.channels.mcp.sdk.surface import (
+    Json,
+    Progress,
+    ProtocolError,
+    StdioCommand,
+    Target,
+    reporting_to,
+)
 
 __all__ = ["Client", "connect"]
 
@@ -36,10 +43,13 @@ class Client:
         with _translated():
             return _wire(await self._client.list_tools(cursor=cursor))
 
-    async def call_tool(self, name: str, arguments: Json | None = None) -> Json:
+    async def call_tool(
+        self, name: str, arguments: Json | None = None, progress: Progress | None = None
+    ) -> Json:
         """Return a tool's result."""
+        callback = None if progress is None else reporting_to(progress)
         with _translated():
-            return _wire(await self._client.call_tool(name, arguments))
+            return _wire(await self._client.call_tool(name, arguments, progress_callback=callback))
 
 
 @contextlib.asynccontextmanager

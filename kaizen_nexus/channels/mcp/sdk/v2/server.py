@@ -11,9 +11,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import NotificationOptions
 from mcp.server.lowlevel import Server as LowLevelServer
 from mcp.server.session import ServerSession
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
-from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
 from mcp.types import (
     LATEST_PROTOCOL_VERSION,
@@ -32,6 +30,7 @@ from kaizen_nexus.channels.mcp.sdk.surface import (
     Streams,
     ToolMethods,
 )
+from kaizen_nexus.channels.mcp.sdk.v2.http import HttpTransport
 from kaizen_nexus.channels.mcp.sdk.v2.plain import observed, takes
 from kaizen_nexus.runtime.callers import LOCAL, Caller
 
@@ -104,17 +103,9 @@ class Server:
         finally:
             self._subscriptions.handshaken = None
 
-    def http_transport(self, *, max_body: int) -> StreamableHTTPSessionManager:
+    def http_transport(self, *, max_body: int) -> HttpTransport:
         """Return a transport to run once."""
-        # Handshake clients are told listChanged: false here, the SDK's default: without a
-        # transport session nothing can be pushed to them.
-        return StreamableHTTPSessionManager(
-            self._server,
-            json_response=True,
-            stateless=True,
-            security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),
-            max_request_body_size=max_body,
-        )
+        return HttpTransport(self._server, self._methods.is_streaming, max_body=max_body)
 
     async def _list_tools(self, context: _Context, params: PaginatedRequestParams) -> Json:
         with _translated():
@@ -123,8 +114,12 @@ class Server:
     async def _call_tool(self, context: _Context, params: CallToolRequestParams) -> Json:
         with _translated():
             arguments = dict(params.arguments or {})
+
+            async def progress(step: float, message: str) -> None:
+                await context.session.report_progress(step, message=message)
+
             return _COMPLETE | await self._methods.call_tool(
-                params.name, arguments, _caller(context)
+                params.name, arguments, _caller(context), progress
             )
 
     async def _remember_client(self, context: _Context, _: NotificationParams) -> None:
