@@ -52,7 +52,7 @@ class HttpLimits:
     """How much of a body is read after its request has been answered."""
     pipelined: int = 16
     """Requests that wait on one connection."""
-    keep_alive: int = 30
+    keep_alive: float = 30.0
     write_timeout: float = 30.0
     """How long a client may let what it asked for lie."""
     linger: float = 2.0
@@ -94,6 +94,8 @@ class Http1Protocol(HttpToolsProtocol):
         self._deaf = False
         """Whether nothing that still arrives matters, as the connection is to be closed."""
         self._stalled: TimerHandle | None = None
+        self._idle: TimerHandle | None = None
+        self._idle_since = 0.0
 
     # --- the connection ---
 
@@ -119,7 +121,8 @@ class Http1Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.waiting.pop(self, None)
         self._set_timer(None, 0)
-        self._unset_keepalive_if_required()
+        if self._idle is not None:
+            self._idle.cancel()
         self.resume_writing()
         super().connection_lost(exc)
 
@@ -132,9 +135,6 @@ class Http1Protocol(HttpToolsProtocol):
             self._stalled.cancel()
             self._stalled = None
         super().resume_writing()
-
-    def timeout_keep_alive_handler(self) -> None:
-        self._close()
 
     def shutdown(self) -> None:
         super().shutdown()
@@ -151,7 +151,6 @@ class Http1Protocol(HttpToolsProtocol):
     # --- what arrives ---
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
         if self._deaf or self.transport.is_closing():
             return
         try:
@@ -243,7 +242,13 @@ class Http1Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         more = bool(self.pipeline)
-        super().on_response_complete()
+        if more or self.transport.is_closing():
+            super().on_response_complete()
+        else:
+            # As uvicorn does, but for its timer, of which it makes one for every request.
+            self.server_state.total_requests += 1
+            self.flow.resume_reading()
+            self._wait_for_another()
         if self.transport.is_closing() or (self._deaf and not more):
             self._close()
         elif not self._answering():
@@ -267,6 +272,23 @@ class Http1Protocol(HttpToolsProtocol):
             self._set_timer(part, self.limits.body_interval)
         else:
             self._set_timer(part, self.limits.head_timeout)
+
+    def _wait_for_another(self) -> None:
+        """Have the connection closed if nothing comes on it for long."""
+        self._idle_since = self.loop.time()
+        if self._idle is None:
+            self._idle = self.loop.call_later(self.limits.keep_alive, self._nothing_came)
+
+    def _nothing_came(self) -> None:
+        """Close, unless something has come since the timer was set; then see to it later."""
+        self._idle = None
+        if self._timed is not None or self._answering():
+            return
+        due = self._idle_since + self.limits.keep_alive
+        if self.loop.time() < due:
+            self._idle = self.loop.call_at(due, self._nothing_came)
+        else:
+            self._close()
 
     def _set_timer(self, part: _Part | None, seconds: float) -> None:
         if self._timer is not None:

@@ -129,7 +129,6 @@ class HttpServer:
                 http=limited_protocol(limits),
                 ws="none",
                 lifespan="on",
-                timeout_keep_alive=limits.keep_alive,
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,

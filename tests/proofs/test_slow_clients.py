@@ -131,6 +131,18 @@ def test_a_connection_that_is_kept_alive_is_closed_some_day(listening: Any) -> N
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
+def test_each_request_lets_it_live_as_long_again(listening: Any) -> None:
+    patience = 0.3
+    with connect(listening(keep_alive=patience)) as client:
+        begin = last = time.monotonic()
+        while last < begin + patience / 2:
+            client.sendall(GET)
+            assert_alive(client)
+            last = time.monotonic()
+        assert rest_of(client) == b""
+        assert time.monotonic() - last > 0.9 * patience
+
+
 @pytest.mark.parametrize(
     "body", [b"Content-Length: 9\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"]
 )

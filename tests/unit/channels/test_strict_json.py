@@ -4,9 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kaizen_nexus.channels import strict_json
 from kaizen_nexus.channels.strict_json import StrictJsonError, loads
 
 values = st.recursive(
@@ -77,3 +78,35 @@ def test_large_texts_are_read_alike() -> None:
     value = {"a:": [1, 2.5, None, {"b": ':"\\\\'}], "text": "\U0001f600" + ":" * 70_000}
     for ascii_only in (True, False):
         assert loads(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
+
+
+def test_a_flat_object_is_read_at_once() -> None:
+    text = b' {"a": [1, -0, 2.5e3, [true]], "b": "\\ud83d\\ude00", "c": 123456789012345678901234} '
+    assert strict_json._flat_object(text) == json.loads(text)
+    assert strict_json._flat_object(b'{"a": "b:c"}') is None
+    assert strict_json._flat_object(b'{"a": {}}') is None
+
+
+fragments = st.sampled_from(
+    [
+        *rb'{" { } [ ] " ": : , \ \u \x / a b 1 -0 01 1. .5 +1 1e5 1e999 NaN true null'.split(),
+        *(rb"\ud800", rb"\ud83d\ude00", b" ", b"\t", b"\x00", b"\x7f", b"\xff", b"\xc3\xa4"),
+        *(b"\xed\xa0\x80", b"\xef\xbb\xbf", b"9" * 5_000, b"123456789012345678901", b"1E-400"),
+    ]
+)
+members = st.dictionaries(st.text(max_size=3), st.integers() | st.floats() | st.text() | st.none())
+texts = st.lists(fragments, max_size=12).map(b"".join) | st.builds(
+    lambda value, at, piece: (text := json.dumps(value).encode())[:at] + piece + text[at:],
+    members,
+    st.integers(0, 40),
+    fragments | st.just(b""),
+)
+
+
+@given(texts)
+@settings(max_examples=200)
+def test_reading_at_once_reads_nothing_that_is_refused_otherwise(text: bytes) -> None:
+    at_once = strict_json._flat_object(text)
+    if at_once is not None:
+        assert at_once == strict_json._thorough(text)
+        assert repr(at_once) == repr(strict_json._thorough(text))
