@@ -13,11 +13,14 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 from kaizen_nexus import Nexus, deploy_multi_channel
 from kaizen_nexus.agents.adapters import as_workflow
 from kaizen_nexus.channels.mcp.client import latest_version
 from kaizen_nexus.channels.mcp.http import McpEndpoint
+from kaizen_nexus.channels.problems import EXCEPTION_HANDLERS
 from kaizen_nexus.runtime.errors import WorkflowNotFoundError
 from kaizen_nexus.runtime.service import Runtime
 
@@ -65,6 +68,9 @@ class Served:
                 as_workflow(agent, agent.__name__), ("mcp",), prefix="/", sessions=False
             )
         self.endpoint = McpEndpoint(self.runtime, max_body=MAX_BODY)
+        self.app = Starlette(
+            routes=[Route("/mcp", self.endpoint)], exception_handlers=EXCEPTION_HANDLERS
+        )
         self.loop.run_until_complete(self.endpoint.start())
 
     def close(self) -> None:
@@ -108,7 +114,7 @@ class Served:
         if directly:
             source = await self.endpoint.answer_plain(scope, receive, send)
         if source is not None:
-            await self.endpoint(scope, source, send)
+            await self.app(scope, source, send)
         return neutral(sent), source is None
 
 
