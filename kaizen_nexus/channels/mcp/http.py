@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from kaizen_nexus.channels.body import DEFAULT_MAX_BODY, receive_body
+from kaizen_nexus.channels.body import DEFAULT_MAX_BODY, BodyTooLargeError, receive_body
 from kaizen_nexus.channels.mcp.changes import ToolChanges
 from kaizen_nexus.channels.mcp.plain import PlainCalls, again
 from kaizen_nexus.channels.mcp.server import Methods, build_server
-from kaizen_nexus.channels.problems import problem_response
-from kaizen_nexus.channels.strict_json import LARGE, check_size
+from kaizen_nexus.channels.problems import problem_of, problem_response
+from kaizen_nexus.channels.strict_json import LARGE, StrictJsonError, check_size
+from kaizen_nexus.runtime.errors import AbandonedError
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -79,7 +80,12 @@ class McpEndpoint:
         if run.task.done():
             await self._refuse(scope, receive, send)
             return
-        receive = await self._measured(scope, receive)
+        try:
+            receive = await self._measured(scope, receive)
+        except (AbandonedError, BodyTooLargeError, StrictJsonError) as error:
+            problem, _ = problem_of(error)
+            await problem(scope, receive, send)
+            return
         await run.transport.handle_request(scope, receive, send)
 
     async def _measured(self, scope: Scope, receive: Receive) -> Receive:
@@ -89,6 +95,8 @@ class McpEndpoint:
         ------
         BodyTooLargeError, StrictJsonError
             It is too long, or has too many values.
+        AbandonedError
+            The client has gone.
         """
         declared = dict(scope["headers"]).get(b"content-length")
         if declared is not None and declared.isdigit() and int(declared) <= LARGE:
