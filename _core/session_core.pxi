@@ -401,8 +401,11 @@ cdef class TableCore:
             fresh = PyDict_Copy(items)
 
     @cython.final
-    cdef bint _delete(self, str key, SessionHandle handle, int64_t now) except -1:
+    cdef bint _delete(
+        self, str key, SessionHandle handle, int64_t now, int64_t expected
+    ) except -1:
         cdef Removed removed
+        cdef int64_t version = expected
         cdef Py_ssize_t slot
         cdef bint live = False
         removed.count = 0
@@ -410,10 +413,15 @@ cdef class TableCore:
             slot = self._locate(key, handle, INT64_MIN)
             if slot >= 0:
                 live = row_expires(&self._rows, slot)[0] > now
-                self._deleted += live
-                self._expired += not live
-                self._remove(slot, &removed)
+                if live and expected != ANY_VERSION:
+                    version = row_objects(&self._rows, slot).version
+                if version == expected:
+                    self._deleted += live
+                    self._expired += not live
+                    self._remove(slot, &removed)
         drop(&removed)
+        if version != expected:
+            raise _arguments.version_conflict(expected, version)
         return live
 
     @cython.final

@@ -455,4 +455,6 @@ cdef class SessionHandle:
     def delete(self):
         """Remove the session from the table that holds it; return whether it was live."""
         cdef TableCore table = self._table
-        return table is not None and table._delete(None, self, table._now())
+        return table is not None and table._delete(
+            None, self, table._now(), ANY_VERSION
+        )

@@ -253,10 +253,17 @@ cdef class SessionTable(TableCore):
             lookup_key(session_id), None, updates, channel, checked_version(if_version)
         )
 
-    def delete(self, session_id):
-        """Remove a session; return whether there was a live one."""
+    def delete(self, session_id, *, if_version=None):
+        """Remove a session; return whether there was a live one.
+
+        Raises
+        ------
+        VersionConflictError
+            If its state has another version than `if_version`, where that is given.
+        """
+        cdef int64_t expected = checked_version(if_version)
         cdef int64_t now = self._now()
-        return self._delete(lookup_key(session_id), None, now)
+        return self._delete(lookup_key(session_id), None, now, expected)
 
     def __contains__(self, session_id):
         """Return whether there is a live session of this id; it is not touched."""

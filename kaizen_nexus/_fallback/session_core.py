@@ -170,12 +170,14 @@ class TableCore:
         del gone
         return True
 
-    def _delete(self, row: SessionHandle | None) -> bool:
+    def _delete(self, row: SessionHandle | None, if_version: int | None = None) -> bool:
         now = self._now()
         with self._lock:
             if row is None or not row._attached or row._home is not self:
                 return False
             live = row._expires > now
+            if live and if_version is not None and if_version != row._version:
+                raise _arguments.version_conflict(if_version, row._version)
             self._remove([row], "deleted" if live else "expired")
         return live
 

@@ -264,9 +264,17 @@ class SessionTable(TableCore):
         del replaced
         return True
 
-    def delete(self, session_id: object) -> bool:
-        """Remove a session; return whether there was a live one."""
-        return self._delete(self.peek(session_id))
+    def delete(self, session_id: object, *, if_version: int | None = None) -> bool:
+        """Remove a session; return whether there was a live one.
+
+        Raises
+        ------
+        VersionConflictError
+            If its state has another version than `if_version`, where that is given.
+        """
+        if if_version is not None:
+            if_version = _arguments.version(if_version, "if_version")
+        return self._delete(self.peek(session_id), if_version)
 
     def __contains__(self, session_id: object) -> bool:
         """Return whether there is a live session of this id; it is not touched."""

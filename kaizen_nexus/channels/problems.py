@@ -15,6 +15,7 @@ from kaizen_nexus._errors import SessionTableFullError
 from kaizen_nexus.agents.errors import InvalidInputsError
 from kaizen_nexus.channels.body import BodyTooLargeError
 from kaizen_nexus.channels.callers import challenge
+from kaizen_nexus.channels.conditions import MalformedConditionError
 from kaizen_nexus.channels.idempotency import REPLAYED_HEADER
 from kaizen_nexus.channels.strict_json import StrictJsonError
 from kaizen_nexus.runtime.errors import (
@@ -54,6 +55,7 @@ _PROBLEMS: dict[type[Exception], tuple[str, int]] = {
     InvalidInputsError: ("invalid-inputs", HTTPStatus.UNPROCESSABLE_ENTITY),
     StrictJsonError: ("malformed-json", HTTPStatus.BAD_REQUEST),
     BodyTooLargeError: ("body-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    MalformedConditionError: ("malformed-condition", HTTPStatus.BAD_REQUEST),
     IdempotencyKeyError: ("malformed-idempotency-key", HTTPStatus.BAD_REQUEST),
     IdempotencyKeyReusedError: ("idempotency-key-reuse", HTTPStatus.UNPROCESSABLE_ENTITY),
     AgentFailedError: ("agent-failed", HTTPStatus.INTERNAL_SERVER_ERROR),

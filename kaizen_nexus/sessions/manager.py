@@ -253,9 +253,15 @@ class NexusSessionManager(AsynchronousTwins):
         row.memory_pool_id = memory_pool_id
         return True
 
-    def delete_session(self, session_id: str) -> bool:
-        """Remove a session; return whether there was a live one."""
-        return self._table.delete(session_id)
+    def delete_session(self, session_id: str, *, if_version: int | None = None) -> bool:
+        """Remove a session; return whether there was a live one.
+
+        Raises
+        ------
+        VersionConflictError
+            If its state has another version than `if_version`, where that is given.
+        """
+        return self._table.delete(session_id, if_version=if_version)
 
     def cleanup_expired_sessions(self) -> int:
         """Remove all sessions that have expired by now; return how many there were.

@@ -10,6 +10,7 @@ from kaizen_nexus.agents.streams import StreamOutputs
 from kaizen_nexus.channels.api.execute import SESSION_HEADER
 from kaizen_nexus.channels.api.sessions import MIN_TTL_SECONDS
 from kaizen_nexus.channels.api.stream import EVENT_STREAM
+from kaizen_nexus.channels.conditions import TAGS_PATTERN
 from kaizen_nexus.channels.idempotency import KEY_HEADER, KEY_PATTERN
 from kaizen_nexus.channels.problems import MEDIA_TYPE
 from kaizen_nexus.runtime.registry import Deployment
@@ -166,6 +167,23 @@ def _responses(
     return {str(status): success, **{str(code): failure for code in problems}}
 
 
+def _tagged(schema: Any, *problems: int, status: int = 200) -> dict[str, Any]:
+    """Return the responses of an operation that answers with a session and its version."""
+    responses = _responses(schema, *problems, status=status)
+    tag = {"description": "The state's version, in quotes.", "schema": {"type": "string"}}
+    responses[str(status)]["headers"] = {"ETag": tag}
+    return responses
+
+
+def _condition(header: str, description: str) -> dict[str, Any]:
+    return {
+        "name": header,
+        "in": "header",
+        "schema": {"type": "string", "pattern": TAGS_PATTERN},
+        "description": f"{description} Entity tags in quotes, or `*`.",
+    }
+
+
 def _operation(
     summary: str, tag: str, responses: dict[str, Any], body: Any = None, parameters: Any = None
 ) -> dict[str, Any]:
@@ -179,7 +197,7 @@ def _operation(
 
 def _session_responses() -> dict[str, Any]:
     """Return the answers to creating a session, and what can be done with what was created."""
-    responses = _responses(_SESSION, 400, 413, 422, 503, status=201)
+    responses = _tagged(_SESSION, 400, 413, 422, 503, status=201)
     id_of_it = {"id": "$response.body#/session_id"}
     responses["201"]["links"] = {
         operation: {"operationId": operation, "parameters": id_of_it}
@@ -213,7 +231,7 @@ def _service_paths() -> dict[str, Any]:
         ],
     }
     by_name = [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]
-    by_id = [_SESSION_ID]
+    by_version = [_SESSION_ID, _condition("If-Match", "Versions that may be changed.")]
     pair = [
         {
             "name": name,
@@ -244,22 +262,32 @@ def _service_paths() -> dict[str, Any]:
         "/api/sessions/{id}": {
             "get": {
                 "operationId": _READ_SESSION,
-                **_operation("Read a session", "sessions", _responses(_SESSION, 404), None, by_id),
+                **_operation(
+                    "Read a session",
+                    "sessions",
+                    {**_tagged(_SESSION, 400, 404), "304": {"description": "The state is the same"}},
+                    None,
+                    [_SESSION_ID, _condition("If-None-Match", "Versions that are known.")],
+                ),
             },
             "patch": {
                 "operationId": _UPDATE_SESSION,
                 **_operation(
                     "Merge into a session's state",
                     "sessions",
-                    _responses(_SESSION, 400, 404, 413, 422),
+                    _tagged(_SESSION, 400, 404, 412, 413, 422),
                     updates,
-                    by_id,
+                    by_version,
                 ),
             },
             "delete": {
                 "operationId": _DELETE_SESSION,
                 **_operation(
-                    "Delete a session", "sessions", _responses(None, 404, status=204), None, by_id
+                    "Delete a session",
+                    "sessions",
+                    _responses(None, 400, 404, 412, status=204),
+                    None,
+                    by_version,
                 ),
             },
         },
@@ -328,8 +356,9 @@ def _shared_schemas() -> dict[str, Any]:
                 "last_accessed": _TIMESTAMP,
                 "expires_at": _TIMESTAMP,
                 "channel_activity": {"type": "object", "additionalProperties": _TIMESTAMP},
+                "version": {"type": "integer", "minimum": 0},
                 "state": {"type": "object"},
             },
-            "required": ["session_id", "user_id", "expires_at", "state"],
+            "required": ["session_id", "user_id", "expires_at", "version", "state"],
         },
     }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,11 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kaizen_nexus._common.session_arguments import MAX_TTL_SECONDS
+from kaizen_nexus._errors import VersionConflictError
 from kaizen_nexus.agents.errors import InputError, InvalidInputsError
 from kaizen_nexus.channels.api.execute import CHANNEL
 from kaizen_nexus.channels.api.workflows import json_response
 from kaizen_nexus.channels.body import read_json_object
 from kaizen_nexus.channels.callers import caller_of
+from kaizen_nexus.channels.conditions import agreed_versions, entity_tag, is_known
+from kaizen_nexus.channels.problems import problem_response
 from kaizen_nexus.runtime.errors import SessionNotFoundError
 from kaizen_nexus.runtime.service import Runtime
 
@@ -69,11 +75,8 @@ class SessionEndpoints:
             user_id=user_id, ttl_hours=None if ttl is None else ttl / SECONDS_PER_HOUR
         )
         session.update_state(state, channel=CHANNEL)
-        return json_response(
-            _document(session),
-            status_code=201,
-            headers={"Location": f"{request.url.path}/{session.session_id}"},
-        )
+        location = f"{request.url.path}/{session.session_id}"
+        return _answer(session, status_code=201, headers={"Location": location})
 
     async def one(self, request: Request) -> Response:
         """Read, change or delete one session: ``/api/sessions/{id}``."""
@@ -84,26 +87,44 @@ class SessionEndpoints:
         return await self.show(request)
 
     async def show(self, request: Request) -> Response:
-        """Return a session with its state: ``GET /api/sessions/{id}``."""
-        return json_response(_document(self._find(request)))
+        """Return a session with its state: ``GET /api/sessions/{id}``.
+
+        Whoever has the state's version already, as ``If-None-Match`` tells, is answered 304.
+        """
+        session = self._find(request)
+        version = session.version
+        if is_known(version, request.headers):
+            return Response(status_code=304, headers={"ETag": entity_tag(version)})
+        return _answer(session)
 
     async def update(self, request: Request) -> Response:
         """Merge into a session's state: ``PATCH /api/sessions/{id}``.
 
-        The body is the keys to set, or has them under ``state`` alone; other keys are kept.
+        The body is the keys to set, or has them under ``state`` alone; other keys are kept. No run
+        in progress holds it up. ``If-Match`` names the versions of the state that may be changed.
         """
         session = self._find(request)
         body = await read_json_object(request, self._max_body)
         updates = _object_at(body, "state") if set(body) == {"state"} else body
-        session.update_state(updates, channel=CHANNEL)
-        return json_response(_document(session))
+
+        def merge(version: int | None) -> bool:
+            return self._runtime.sessions.update_session_state(
+                session.session_id, updates, CHANNEL, if_version=version
+            )
+
+        return _conditionally(request, session, merge) or _answer(session)
 
     async def delete(self, request: Request) -> Response:
-        """Delete a session: ``DELETE /api/sessions/{id}``."""
+        """Delete a session: ``DELETE /api/sessions/{id}``.
+
+        ``If-Match`` names the versions of its state that may be deleted.
+        """
         session = self._find(request)
-        if not self._runtime.sessions.delete_session(session.session_id):
-            raise SessionNotFoundError
-        return Response(status_code=204)
+
+        def delete(version: int | None) -> bool:
+            return self._runtime.sessions.delete_session(session.session_id, if_version=version)
+
+        return _conditionally(request, session, delete) or Response(status_code=204)
 
     async def rotate(self, request: Request) -> Response:
         """Give a session another id: ``POST /api/sessions/{id}/rotate``."""
@@ -119,6 +140,37 @@ class SessionEndpoints:
         return session
 
 
+def _answer(
+    session: CrossChannelSession, status_code: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    document = _document(session)
+    tag = entity_tag(document["version"])
+    return json_response(document, status_code, {"ETag": tag, **(headers or {})})
+
+
+def _conditionally(
+    request: Request, session: CrossChannelSession, change: Callable[[int | None], bool]
+) -> Response | None:
+    """Change the session if ``If-Match`` agrees, and else return the answer that says so.
+
+    `change` is given the version on which it is to insist, and returns whether there is a session.
+    """
+    agreed = agreed_versions(request.headers)
+    while agreed is None or entity_tag(version := session.version) in agreed:
+        with contextlib.suppress(VersionConflictError):  # if someone is faster: once more
+            if not change(None if agreed is None else version):
+                raise SessionNotFoundError
+            return None
+    return problem_response(
+        HTTPStatus.PRECONDITION_FAILED,
+        slug="version-conflict",
+        detail=f"the session's state has version {version}, which If-Match does not name: someone "
+        "has changed it; read it again",
+        headers={"ETag": entity_tag(version)},
+        version=version,
+    )
+
+
 def _is_ttl(value: object) -> bool:
     return (
         isinstance(value, (int, float))
@@ -128,6 +180,7 @@ def _is_ttl(value: object) -> bool:
 
 
 def _document(session: CrossChannelSession) -> dict[str, Any]:
+    version = session.version  # read before the state: too low a one merely has to be read again
     return {
         "session_id": session.session_id,
         "user_id": session.user_id,
@@ -137,6 +190,7 @@ def _document(session: CrossChannelSession) -> dict[str, Any]:
         "channel_activity": {
             channel: _timestamp(moment) for channel, moment in session.channel_activity.items()
         },
+        "version": version,
         "state": _jsonable(session.get_state()),
     }
 

@@ -102,6 +102,24 @@ def test_insisting_on_the_first_version_of_a_session_without_a_state(table):
     assert (row.state, row.version) == ({"a": 1}, 1)
 
 
+def test_a_removal_insists_on_a_version(tables):
+    now = [SECOND]
+    table = tables(10, clock=lambda: now[0])
+    table.create("s", state={"a": 1})
+    table.update("s", {"a": 2})
+    with pytest.raises(VersionConflictError, match="version 1, not 0"):
+        table.delete("s", if_version=0)
+    with pytest.raises(TypeError, match="if_version must be an int, not str"):
+        table.delete("s", if_version="1")
+    assert "s" in table
+    assert table.delete("s", if_version=1) is True
+    assert table.delete("s", if_version=1) is False
+    table.create("s")
+    now[0] += 10 * SECOND
+    assert table.delete("s", if_version=7) is False  # it has expired, whatever its version
+    assert (table.metrics()["deleted"], table.metrics()["expired"]) == (1, 1)
+
+
 def test_a_conflict_is_an_access_nevertheless(tables):
     now = [SECOND]
     table = tables(10, clock=lambda: now[0])
