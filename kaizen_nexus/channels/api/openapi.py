@@ -265,7 +265,10 @@ def _service_paths() -> dict[str, Any]:
                 **_operation(
                     "Read a session",
                     "sessions",
-                    {**_tagged(_SESSION, 400, 404), "304": {"description": "The state is the same"}},
+                    {
+                        **_tagged(_SESSION, 400, 404),
+                        "304": {"description": "The state is the same"},
+                    },
                     None,
                     [_SESSION_ID, _condition("If-None-Match", "Versions that are known.")],
                 ),
