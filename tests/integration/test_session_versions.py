@@ -223,3 +223,10 @@ def test_the_description_tells_of_versions(client: httpx2.Client) -> None:
     assert "412" in operations["patch"]["responses"]
     assert "ETag" in operations["get"]["responses"]["200"]["headers"]
     assert "version" in document["components"]["schemas"]["Session"]["required"]
+
+
+def test_a_session_keeps_its_version_under_another_id(client: httpx2.Client, session: str) -> None:
+    client.patch(session, json={"n": 2})
+    answer = client.post(f"{session}/rotate")
+    assert (answer.headers["etag"], answer.json()["state"]) == ('"2"', {"n": 2})
+    assert client.get(answer.headers["location"]).headers["etag"] == '"2"'

@@ -298,9 +298,9 @@ def _service_paths() -> dict[str, Any]:
             "post": _operation(
                 "Give a session another id",
                 "sessions",
-                _responses(_SESSION, 404, 503),
+                _tagged(_SESSION, 404, 503),
                 None,
-                by_id,
+                [_SESSION_ID],
             )
         },
         "/api/cache": {

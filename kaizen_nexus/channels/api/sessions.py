@@ -132,7 +132,7 @@ class SessionEndpoints:
         session = await self._runtime.rotate(caller_of(request.scope), old)
         session.refresh(CHANNEL)
         place = request.url.path.removesuffix(f"{old}/rotate") + session.session_id
-        return json_response(_document(session), headers={"Location": place})
+        return _answer(session, headers={"Location": place})
 
     def _find(self, request: Request) -> CrossChannelSession:
         session = self._runtime.session_of(caller_of(request.scope), request.path_params["id"])

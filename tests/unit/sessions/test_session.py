@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from kaizen_nexus import VersionConflictError
 from kaizen_nexus.sessions import CrossChannelSession
 
 HOUR = timedelta(hours=1)
@@ -204,3 +205,43 @@ def test_a_deleted_session_keeps_answering(manager):
 
 def test_reading_twice_shows_the_same_moment(session):
     assert len({session.created_at for _ in range(1_000)}) == 1
+
+
+def test_a_version_counts_changes_of_the_state(manager):
+    session = manager.create_session("s", user_id="ada")
+    assert session.version == 0
+    manager.update_session_state("s", {"a": 1}, "api")
+    session.update_state({"b": 2}, "cli")
+    session.state = {"c": 3}
+    session.state["d"] = 4
+    manager.get_session_state("s", "mcp")
+    session.refresh("mcp")
+    assert session.version == manager.get_session("s").version == 3
+    with pytest.raises(VersionConflictError, match="version 3, not 2"):
+        manager.update_session_state("s", {"a": 1}, if_version=2)
+    with pytest.raises(VersionConflictError):
+        session.update_state({"a": 1}, if_version=4)
+    assert manager.update_session_state("s", {"e": 5}, if_version=3)
+    session.update_state({}, if_version=4)
+    assert session.version == 4
+    with pytest.raises(VersionConflictError):
+        manager.delete_session("s", if_version=3)
+    assert manager.delete_session("s", if_version=4)
+    assert session.version == 4
+
+
+def test_a_session_of_its_own_begins_with_its_state():
+    session = CrossChannelSession(user_id="ada", state={"a": 1})
+    assert session.version == 0
+    session.update_state({"b": 2})
+    assert session.version == 1
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickled])
+def test_a_copy_has_the_version(manager, duplicate):
+    session = manager.create_session("s", user_id="ada")
+    session.update_state({"a": 1})
+    twin = duplicate(session)
+    assert twin.version == 1
+    twin.update_state({"a": 2})
+    assert (twin.version, session.version) == (2, 1)
