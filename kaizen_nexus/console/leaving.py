@@ -59,6 +59,8 @@ def leave_threads_behind(until: float) -> None:
             thread.join(max(0.0, until - time.monotonic()))
             if thread.is_alive():
                 leave(0)
+    # What remains is the interpreter's own end, which takes as long as it takes.
+    faulthandler.cancel_dump_traceback_later()
 
 
 def leave(code: int) -> NoReturn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import re
 import signal
 import socket
 import time
@@ -42,10 +43,17 @@ async def block() -> None:
     time.sleep(600)
 
 
+async def count(numbers: int):
+    for number in range(numbers):
+        yield number
+        await asyncio.sleep(0.05)
+
+
 app = Nexus(shutdown_grace=5)
-for agent in (answer, hang_in_a_thread, resist, block):
+for agent in (answer, hang_in_a_thread, resist, block, count):
     deploy_multi_channel(agent, app, agent.__name__)
 """
+EVENT = re.compile(rb"event: (\w+)\ndata: (.*)\n")
 TOLD = "Stopping: running requests may finish.\n"
 
 
@@ -109,10 +117,67 @@ class Traffic:
         self.last_answers += closing
         return closing
 
+    async def listen(self) -> None:
+        """Open one stream after the other, until streams are refused."""
+        while True:
+            try:
+                events = await stream(self.port, 10)
+            except ConnectionRefusedError:
+                assert self.told
+                self.refused += 1
+                return
+            except OSError as error:
+                self.wrong.append(f"stream: {error!r}")
+                continue
+            if events is None:  # 503: the server is stopping
+                assert self.told
+                continue
+            self.answered += 1
+            if [kind for kind, _ in events] != [b"chunk"] * 10 + [b"result"]:
+                self.wrong.append(f"stream: {events}")
+
+
+async def stream(port: int, numbers: int) -> list[tuple[bytes, bytes]] | None:
+    """Return the events of a stream, or None if it was answered 503."""
+    body = json.dumps({"numbers": numbers}).encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(
+            b"POST /api/workflows/count/stream HTTP/1.1\r\nHost: localhost\r\n"
+            b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        )
+        answer = await reader.read()
+    finally:
+        writer.close()
+    return None if answer.startswith(b"HTTP/1.1 503 ") else EVENT.findall(answer)
+
+
+def test_an_endless_stream_is_ended_with_a_last_event(serve: Callable[..., Server]) -> None:
+    server = serve(SERVICE, "--grace", "1.5")
+
+    async def prove() -> list[tuple[bytes, bytes]] | None:
+        reading = asyncio.ensure_future(stream(server.port, 10_000))
+        while not json.loads((await asyncio.to_thread(get, server, "/health/ready"))[1])[
+            "executions_in_progress"
+        ]:
+            pass
+        started = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        events = await reading
+        assert time.monotonic() - started < 2.5
+        return events
+
+    events = asyncio.run(prove())
+    assert events
+    assert {kind for kind, _ in events[:-1]} <= {b"chunk"}
+    assert events[-1][0] == b"error"
+    assert json.loads(events[-1][1])["status"] == 503
+    assert server.process.wait(10) == 0
+
 
 def test_whatever_was_accepted_is_answered(serve: Callable[..., Server], full: bool) -> None:
     server = serve(SERVICE)
-    clients, before = (40, 10.0) if full else (6, 1.0)
+    clients, streams, before = (40, 20, 10.0) if full else (6, 5, 1.0)
 
     async def prove() -> tuple[Traffic, float]:
         traffic = Traffic(server.port)
@@ -125,16 +190,20 @@ def test_whatever_was_accepted_is_answered(serve: Callable[..., Server], full: b
                 ("slow", 0.0, 0.7, True),
             )
         ]
+        tasks += [asyncio.ensure_future(traffic.listen()) for _ in range(streams)]
         await asyncio.sleep(before)
+        idle, writer = await asyncio.open_connection("127.0.0.1", server.port)
         traffic.told = True
         server.process.send_signal(signal.SIGTERM)
         started = time.monotonic()
         await asyncio.wait_for(asyncio.gather(*tasks), 30)
+        assert await idle.read() == b""
+        writer.close()
         return traffic, time.monotonic() - started
 
     traffic, seconds = asyncio.run(prove())
     assert traffic.wrong == []
-    assert traffic.refused == 3 * clients
+    assert traffic.refused == 3 * clients + streams
     assert traffic.answered > 10 * clients * before
     assert traffic.last_answers > clients
     assert seconds < 5
@@ -175,20 +244,7 @@ def test_while_it_drains_it_takes_requests_and_a_second_signal_ends_it_at_once(
     assert get(server, "/health/ready")[0] == 200
     server.process.send_signal(signal.SIGTERM)
     server.wait_for(TOLD)
-    assert get(server, "/health/ready")[0] == 503
+    while get(server, "/health/ready")[0] != 503:
+        pass
     assert get(server, "/health/live")[0] == 200
     assert server.stop(signal.SIGINT, timeout=5) == 130
-
-
-def test_a_server_without_requests_ends_at_once_and_closes_idle_connections(
-    serve: Callable[..., Server],
-) -> None:
-    server = serve(SERVICE, "--drain", "0.1", "--grace", "60")
-    with socket.create_connection(("127.0.0.1", server.port)) as idle:
-        idle.sendall(request("hello"))
-        assert idle.recv(65536).startswith(b"HTTP/1.1 200 ")
-        started = time.monotonic()
-        assert server.stop(signal.SIGINT) == 0
-        assert time.monotonic() - started < 10
-        while idle.recv(65536):
-            pass
