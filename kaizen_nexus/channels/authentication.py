@@ -19,6 +19,8 @@ __all__ = ["METADATA_PATH", "Authentication"]
 
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 MCP_PATH = "/mcp"
+POLICY_VIOLATION = 1008
+"""What a WebSocket is closed with."""
 METADATA_PATHS = frozenset({METADATA_PATH, f"{METADATA_PATH}{MCP_PATH}"})
 OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
 """What load balancers ask, who have no credentials; they tell no more than that the app lives."""
@@ -54,6 +56,9 @@ class Authentication:
         """Answer one ASGI connection."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # nothing here answers it, whoever asks
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if path in OPEN_PATHS:

@@ -16,7 +16,7 @@ import pytest
 from kaizen_nexus import Auth, CrossChannelSession, JwtSettings, Nexus, deploy_multi_channel
 from kaizen_nexus.console.main import main
 from kaizen_nexus.runtime.access.keyfile import create_key, revoke_key
-from tests.issuer import AUDIENCE, ISSUER, Issuer, signed_with_hmac, unsigned
+from tests.issuer import AUDIENCE, ISSUER, Issuer, published, signed_with_hmac, unsigned
 
 NOBODYS = "0" * 32
 """An id that no session has."""
@@ -424,3 +424,47 @@ def test_the_program_presents_the_key_that_the_environment_has(
     monkeypatch.setenv("NEXUS_API_KEY", "two\r\nlines")
     assert main(["run", "whose"]) == 2
     assert "two" not in capfd.readouterr().err
+
+
+def test_where_the_issuers_keys_cannot_be_had_nobody_is_let_in(place: Place) -> None:
+    with published({}) as issuers:
+        issuers.status = 500
+        app = Nexus(api_port=0, auth=Auth(jwt=JwtSettings(ISSUER, AUDIENCE, issuers.url)))
+        deploy_multi_channel(whose, app, "whose")
+        app.start(blocking=False)
+        with httpx2.Client(base_url=app.url) as client:
+            headers = {"Authorization": f"Bearer {place.issuer.token()}"}
+            answer = client.post("/api/workflows/whose/execute", headers=headers)
+            assert answer.status_code == 503
+            assert answer.json()["type"] == "urn:kaizen-nexus:problem:authentication-unavailable"
+            assert "retry-after" in answer.headers
+            key = client.get("/api/workflows", headers={"X-API-Key": f"kn_{'0' * 16}_{'A' * 43}"})
+            assert key.status_code == 401
+        app.close()
+    assert issuers.asked == 1
+
+
+@pytest.mark.parametrize("headers", [{}, {"MCP-Protocol-Version": "2026-07-28"}])
+def test_a_tool_that_one_may_not_call_looks_like_one_that_is_not_there(
+    place: Place, users: list[User], headers: dict[str, str]
+) -> None:
+    answers = []
+    for name in ["secret", "absent"]:
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+        params = {"name": name, "arguments": {}, **({"_meta": meta} if headers else {})}
+        answer = place.http.post(
+            "/mcp",
+            headers={
+                **users[1].headers,
+                **headers,
+                **({"Mcp-Method": "tools/call", "Mcp-Name": name} if headers else {}),
+                "Accept": "application/json, text/event-stream",
+            },
+            json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params},
+        )
+        shown = {k: v for k, v in answer.headers.items() if k not in {"date", "content-length"}}
+        answers.append((answer.status_code, shown, answer.text.replace(name, "...")))
+    assert answers[0] == answers[1]

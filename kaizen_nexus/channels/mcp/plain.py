@@ -72,7 +72,7 @@ class PlainCalls:
         if (
             call is None
             or headers.get(b"mcp-name") != call.params.name.encode()
-            or not self._methods.is_plain(call.params.name)
+            or not self._methods.is_plain(call.params.name, caller_of(scope))
         ):
             return again(message, receive)
         status, body = await self._call(call, scope)

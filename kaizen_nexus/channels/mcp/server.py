@@ -138,8 +138,10 @@ class Methods:
         """
         return await self._call(name, arguments, caller, plain=True)
 
-    def is_plain(self, name: str) -> bool:
-        """Whether there is such a tool, and none of its arguments is repeated in a header."""
+    def is_plain(self, name: str, caller: Caller) -> bool:
+        """Whether the caller may call it, and none of its arguments is repeated in a header."""
+        if not self._runtime.access.allows(caller, name):
+            return False  # as if there were none: the answers are the same to the byte
         try:
             return self._catalogue.find(name).is_plain
         except WorkflowNotFoundError:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jwt
@@ -16,10 +20,23 @@ __all__ = ["TokenVerifier"]
 
 MAX_SUBJECT = 256
 MAX_SCOPES = 1_000
+MAX_BELIEVED = 1_024
+"""How many tokens are remembered."""
 KEY_OWNER = "key:"
 """What the ids of callers with API keys begin with, and those of others must not."""
 _OTHERS = frozenset({ANONYMOUS.id, LOCAL.id})
 _REQUIRED = ["exp", "iss", "aud", "sub"]
+
+
+@dataclass(frozen=True)
+class _Believed:
+    """What was found out of a token."""
+
+    caller: Caller
+    key_id: str | None
+    key: PublicKey
+    until: float
+    """Seconds since the epoch."""
 
 
 class TokenVerifier:
@@ -31,15 +48,28 @@ class TokenVerifier:
         Which.
     keys
         The issuer's keys; default is where the settings say.
+    wall_clock
+        Seconds since the epoch, for how long a token is remembered.
     """
 
-    def __init__(self, settings: JwtSettings, keys: IssuerKeys | None = None) -> None:
+    def __init__(
+        self,
+        settings: JwtSettings,
+        keys: IssuerKeys | None = None,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
         self._settings = settings
+        self._wall_clock = wall_clock
+        self._believed: dict[bytes, _Believed] = {}
         self._keys = IssuerKeys(settings) if keys is None else keys
         self._algorithms = frozenset(settings.algorithms)
 
     async def verify(self, token: str) -> Caller:
         """Return whom a token speaks of.
+
+        What was found out of a token is remembered until it expires, or its key is fetched again:
+        checking a signature takes longer than all else that a request needs.
 
         Raises
         ------
@@ -48,6 +78,14 @@ class TokenVerifier:
         AuthenticationUnavailableError
             It cannot be checked at the moment.
         """
+        fingerprint = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        known = self._believed.get(fingerprint)
+        if (
+            known is not None
+            and self._wall_clock() < known.until
+            and await self._keys.find(known.key_id) is known.key
+        ):
+            return known.caller
         algorithm, key_id = self._header(token)
         key = await self._keys.find(key_id)
         if key is None:
@@ -55,7 +93,13 @@ class TokenVerifier:
         # A key is good for its own kind of algorithms, whatever the token says of itself.
         if key.kind != ALGORITHMS[algorithm] or key.algorithm not in {None, algorithm}:
             raise _refused("the token was not signed with that kind of key")
-        return self._caller(self._claims(token, key, algorithm))
+        claims = self._claims(token, key, algorithm)
+        caller = self._caller(claims)
+        if len(self._believed) >= MAX_BELIEVED:
+            del self._believed[next(iter(self._believed))]
+        until = float(claims["exp"]) + self._settings.leeway
+        self._believed[fingerprint] = _Believed(caller, key_id, key, until)
+        return caller
 
     def _header(self, token: str) -> tuple[str, str | None]:
         """Return what a token, of which nothing is believed yet, says it was signed with."""
@@ -100,7 +144,12 @@ class TokenVerifier:
 
     def _caller(self, claims: dict[str, Any]) -> Caller:
         subject = claims["sub"]
-        named = isinstance(subject, str) and subject.strip() and len(subject) <= MAX_SUBJECT
+        named = (
+            isinstance(subject, str)
+            and subject.strip()
+            and subject.isprintable()
+            and len(subject) <= MAX_SUBJECT
+        )
         if not named or subject in _OTHERS or subject.startswith(KEY_OWNER):
             raise _refused("the token's subject cannot be a caller here")
         scopes = _texts(claims.get("scope")) + _texts(claims.get("scp"))

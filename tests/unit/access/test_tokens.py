@@ -92,6 +92,8 @@ NOW = int(time.time())
         {"sub": "a" * 257},
         {"sub": "anonymous"},
         {"sub": "key:ada"},
+        {"sub": "ada\r\nlog line"},
+        {"sub": "\udc80"},
     ],
     ids=str,
 )
@@ -250,6 +252,42 @@ def test_where_keys_cannot_be_had_nobody_is_let_in(
             clock.now += 31
             with pytest.raises(AuthenticationUnavailableError):
                 await verifier.verify(issuer.token())
+
+    asyncio.run(scenario())
+
+
+def test_a_token_that_was_believed_is_checked_again_when_it_expires_or_its_key_has_changed(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, wall = Clock(), Clock()
+    wall.now = time.time()
+    checked = 0
+    decode = jwt.decode
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        nonlocal checked
+        checked += 1
+        return decode(*arguments, **options)
+
+    monkeypatch.setattr(jwt, "decode", counted)
+
+    async def scenario() -> None:
+        with published(issuer.jwks()) as place:
+            settings = JwtSettings(ISSUER, AUDIENCE, place.url)
+            keys = IssuerKeys(settings, clock=clock)
+            verifier = TokenVerifier(settings, keys, wall_clock=wall)
+            token = issuer.token()
+            assert await verifier.verify(token) == await verifier.verify(token)
+            assert checked == 1
+            wall.now += 600 + settings.leeway
+            await verifier.verify(token)  # by the system's clock it is still good
+            assert checked == 2
+            wall.now = time.time()
+            place.body = json.dumps(Issuer().jwks()).encode()
+            clock.now += settings.refresh_seconds
+            with pytest.raises(UnauthenticatedError):
+                await verifier.verify(token)
+            assert checked == 3
 
     asyncio.run(scenario())
 
