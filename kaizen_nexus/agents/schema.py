@@ -57,7 +57,6 @@ class InputModel:
 
     def __init__(self, fields: Sequence[Field], *, accepts_extra: bool, label: str) -> None:
         self._accepts_extra = accepts_extra
-        self._names = tuple(field.name for field in fields)
         try:
             self._struct = msgspec.defstruct(
                 "Inputs",
@@ -65,6 +64,11 @@ class InputModel:
                 kw_only=True,
                 forbid_unknown_fields=not accepts_extra,
             )
+            self._sentinels = [
+                field.name
+                for field in msgspec.structs.fields(self._struct)
+                if field.default is msgspec.UNSET
+            ]
             self.schema = schema_of(self._struct)
         except (TypeError, ValueError, RecursionError) as error:
             raise TypeError(
@@ -87,11 +91,10 @@ class InputModel:
             checked = msgspec.convert(inputs, self._struct, dec_hook=from_builtins)
         except msgspec.ValidationError as error:
             raise InvalidInputsError(input_errors(error)) from None
-        values = {}
-        for name in self._names:
-            value = getattr(checked, name)
-            if value is not msgspec.UNSET:
-                values[name] = value
+        values = msgspec.structs.asdict(checked)
+        for name in self._sentinels:
+            if values[name] is msgspec.UNSET:
+                del values[name]
         if self._accepts_extra:
             for name, value in inputs.items():
                 if name not in values:

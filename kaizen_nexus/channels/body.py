@@ -66,17 +66,19 @@ async def receive_body(receive: Receive, declared: bytes | None, limit: int) -> 
     if declared is not None and declared.isdigit() and int(declared) > limit:
         raise BodyTooLargeError(limit)
     # Not a list of chunks: a client decides how small those are, and each has its own overhead.
-    body = io.BytesIO()
+    body: io.BytesIO | None = None
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise AbandonedError
         chunk: bytes = message.get("body", b"")
-        if body.tell() + len(chunk) > limit:
+        if len(chunk) + (0 if body is None else body.tell()) > limit:
             raise BodyTooLargeError(limit)
         complete = not message.get("more_body", False)
-        if complete and not body.tell():
-            return chunk
+        if body is None:
+            if complete:
+                return chunk
+            body = io.BytesIO()
         body.write(chunk)
         if complete:
             return body.getvalue()
