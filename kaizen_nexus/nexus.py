@@ -114,6 +114,12 @@ class Nexus(DeploymentTarget):
         Names, besides the local ones, by which clients and web pages may address this app: values
         of the ``Host`` header such as ``"agents.example.com"``, and of ``Origin``. ``"*"`` accepts
         any.
+    rate_limit
+        How many requests a minute each caller may send, or limits such as
+        ``"100/minute;10/second"``; further ones are answered 429. None for any number.
+    trusted_proxies
+        Addresses and networks of proxies, such as ``"10.0.0.0/8"``, whose ``X-Forwarded-For`` says
+        who a client is.
     """
 
     def __init__(
@@ -140,6 +146,8 @@ class Nexus(DeploymentTarget):
         discovery_root: str | Path | None = None,
         allowed_hosts: Iterable[str] = (),
         allowed_origins: Iterable[str] = (),
+        rate_limit: int | str | None = None,
+        trusted_proxies: Iterable[str] = (),
     ) -> None:
         self.auto_discovery = auto_discovery
         self.api_port = _check_port(api_port, "api_port")
@@ -170,6 +178,8 @@ class Nexus(DeploymentTarget):
             allowed_hosts=several("allowed_hosts", allowed_hosts),
             allowed_origins=several("allowed_origins", allowed_origins),
             authenticator=self._authenticator,
+            rate_limit=rate_limit,
+            trusted_proxies=several("trusted_proxies", trusted_proxies),
         )
         self._asgi = asgi_stack(
             self.runtime,

@@ -16,6 +16,7 @@ from kaizen_nexus.channels.api.routes import api_routes, prefixed_routes
 from kaizen_nexus.channels.api.stream import Streaming
 from kaizen_nexus.channels.authentication import Authentication
 from kaizen_nexus.channels.cli.endpoint import CliEndpoint
+from kaizen_nexus.channels.client_address import TrustedProxies
 from kaizen_nexus.channels.direct import MCP_PATH, DirectRoute
 from kaizen_nexus.channels.problems import EXCEPTION_HANDLERS
 
@@ -41,6 +42,10 @@ class ServingOptions:
     allowed_origins: Sequence[str] = ()
     authenticator: Authenticator | None = None
     """Who knows the callers; None if everybody is let in."""
+    rate_limit: int | str | None = None
+    """How often each of them may ask, as `parse_rate_limit` takes it; None for any number."""
+    trusted_proxies: Sequence[str] = ()
+    """Who may say which client it speaks for."""
 
 
 def asgi_stack(
@@ -67,6 +72,12 @@ def asgi_stack(
     )
     # What is to come before every request goes around this.
     app: ASGIApp = DirectRoute(routes, execution, mcp)
+    if options.rate_limit is not None:
+        from kaizen_nexus.channels.rate_limit import RateLimit, parse_rate_limit
+
+        app = RateLimit(app, parse_rate_limit(options.rate_limit))
     if options.authenticator is not None:
         app = Authentication(app, options.authenticator)
+    if options.trusted_proxies:
+        app = TrustedProxies(app, options.trusted_proxies)
     return AddressCheck(app, options.allowed_hosts, options.allowed_origins)

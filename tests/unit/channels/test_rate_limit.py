@@ -1,0 +1,183 @@
+"""Counting requests, by a clock that the tests set."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from kaizen_nexus.channels.callers import sent_by
+from kaizen_nexus.channels.client_address import TrustedProxies, address_group
+from kaizen_nexus.channels.rate_limit import RateLimit, WindowStorage, parse_rate_limit
+from kaizen_nexus.runtime.callers import Caller
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def answering(scope: Any, receive: Any, send: Any) -> None:
+    """Answer with the client's address."""
+    body = str(scope["client"]).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"x", b"y")]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def ask(
+    app: Any, client: Any = ("192.0.2.1", 5000), path: str = "/", caller: str = "", **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "GET", "path": path, "headers": raw, "client": client}
+    if caller:
+        scope = dict(sent_by(Caller(caller), scope))
+    asyncio.run(app(scope, None, send))
+    return (
+        sent[0]["status"],
+        {name.decode(): value.decode() for name, value in sent[0]["headers"]},
+        sent[1]["body"],
+    )
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def limited(rate_limit: int | str, clock: Clock) -> RateLimit:
+    return RateLimit(answering, parse_rate_limit(rate_limit), WindowStorage(clock), clock)
+
+
+def test_a_request_too_many_is_429_until_the_window_ends(clock: Clock) -> None:
+    app = limited(3, clock)
+    for left in (2, 1, 0):
+        status, headers, _ = ask(app)
+        assert (status, headers["ratelimit"]) == (200, f'"minute";r={left};t=60')
+        assert headers["ratelimit-policy"] == '"minute";q=3;w=60'
+    clock.now += 39.5
+    status, headers, body = ask(app)
+    assert (status, headers["retry-after"]) == (429, "21")
+    assert headers["ratelimit"] == '"minute";r=0;t=21'
+    assert b"urn:kaizen-nexus:problem:rate-limited" in body
+    clock.now += 20.5
+    assert ask(app)[0] == 200
+
+
+def test_all_of_several_limits_hold_and_refused_requests_use_up_none(clock: Clock) -> None:
+    app = limited("5/minute;2/second", clock)
+    assert [ask(app)[0] for _ in range(4)] == [200, 200, 429, 429]
+    clock.now += 1
+    status, headers, _ = ask(app)
+    assert (status, headers["ratelimit"]) == (200, '"minute";r=2;t=59, "second";r=1;t=1')
+    clock.now += 1
+    assert [ask(app)[0] for _ in range(3)] == [200, 200, 429]
+    clock.now += 1
+    assert ask(app)[1]["retry-after"] == "57"
+
+
+def test_callers_are_counted_apart_by_name_before_address(clock: Clock) -> None:
+    app = limited(1, clock)
+    assert [ask(app, caller="ada")[0], ask(app, caller="bob")[0], ask(app)[0]] == [200] * 3
+    assert ask(app, client=("192.0.2.2", 1), caller="ada")[0] == 429
+    assert ask(app, client=("192.0.2.2", 1))[0] == 200
+    assert ask(app, client=("192.0.2.1", 1))[0] == 429
+    assert ask(app, client=None)[0] == 200
+    assert ask(app, client=None)[0] == 429
+
+
+def test_nobody_is_a_caller_by_calling_itself_an_address(clock: Clock) -> None:
+    app = limited(1, clock)
+    assert ask(app)[0] == 200
+    assert ask(app, caller="address:192.0.2.1")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+def test_health_is_free(clock: Clock, path: str) -> None:
+    app = limited(1, clock)
+    assert [ask(app, path=path)[0] for _ in range(5)] == [200] * 5
+    assert "ratelimit" not in ask(app, path=path)[1]
+
+
+def test_what_is_counted_is_bounded(clock: Clock) -> None:
+    storage = WindowStorage(clock, capacity=100)
+    for number in range(100):
+        storage.incr(f"caller {number}", 60)
+    assert (len(storage), storage.forgotten) == (100, 0)
+    for number in range(1000):
+        storage.incr(f"other {number}", 60)
+    assert (len(storage), storage.forgotten) == (100, 1000)
+    clock.now += 60
+    storage.incr("another", 60)
+    assert (len(storage), storage.forgotten) == (1, 1000)
+
+
+@pytest.mark.parametrize(
+    "rate_limit", [0, -1, True, 1.5, "", "x", "0/minute", "10", "10/fortnight", "10/minute;", None]
+)
+def test_what_is_no_limit_is_refused(rate_limit: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="rate_limit"):
+        parse_rate_limit(rate_limit)
+
+
+PROXY = ("10.0.0.1", 1)
+
+
+@pytest.mark.parametrize(
+    ("sender", "forwarded", "client"),
+    [
+        (PROXY, "203.0.113.5", "203.0.113.5"),
+        (PROXY, "1.2.3.4, 203.0.113.5", "203.0.113.5"),
+        (PROXY, "1.2.3.4, 203.0.113.5, 10.9.9.9", "203.0.113.5"),
+        (PROXY, "10.3.3.3,10.2.2.2", "10.3.3.3"),
+        (PROXY, "203.0.113.5:4711", "203.0.113.5"),
+        (PROXY, "[2001:db8::5]:4711", "2001:db8::5"),
+        (PROXY, "2001:db8::5", "2001:db8::5"),
+        (PROXY, "::ffff:203.0.113.5", "203.0.113.5"),
+        (PROXY, "1.2.3.4, nonsense", "10.0.0.1"),
+        (PROXY, "nonsense, 10.2.2.2", "10.2.2.2"),
+        (PROXY, "", "10.0.0.1"),
+        (PROXY, "1.2.3.4," * 1000 + "203.0.113.5", "203.0.113.5"),
+        (("::ffff:10.0.0.1", 1), "203.0.113.5", "203.0.113.5"),
+        (("192.0.2.1", 1), "203.0.113.5", "192.0.2.1"),
+        (("11.0.0.1", 1), "10.0.0.1", "11.0.0.1"),
+    ],
+)
+def test_a_trusted_proxy_says_who_the_client_is(sender: Any, forwarded: str, client: str) -> None:
+    app = TrustedProxies(answering, ["10.0.0.0/8", "2001:db8:1::/48"])
+    _, _, body = ask(app, client=sender, x_forwarded_for=forwarded)
+    assert body.startswith(f"('{client}'".encode())
+
+
+def test_unix_sockets_are_trusted_when_that_is_said() -> None:
+    for networks, client in ((["unix"], b"('203.0.113.5', 0)"), (["10.0.0.1"], b"None")):
+        app = TrustedProxies(answering, networks)
+        assert ask(app, client=None, x_forwarded_for="203.0.113.5")[2] == client
+
+
+@pytest.mark.parametrize("network", ["", "10.0.0.1/8", "proxy.example.com", "10.0.0.0/33"])
+def test_what_is_no_network_is_refused(network: str) -> None:
+    with pytest.raises(ValueError, match="trusted_proxies"):
+        TrustedProxies(answering, [network])
+
+
+@pytest.mark.parametrize(
+    ("client", "group"),
+    [
+        (("192.0.2.1", 1), "192.0.2.1"),
+        (("::ffff:192.0.2.1", 1), "192.0.2.1"),
+        (("2001:db8:1:2:3:4:5:6", 1), "2001:db8:1:2::/64"),
+        (("fe80::1%eth0", 1), "fe80::/64"),
+        (("testclient", 1), "local"),
+        (None, "local"),
+    ],
+)
+def test_a_client_cannot_choose_among_its_addresses(client: Any, group: str) -> None:
+    assert address_group({"client": client}) == group
