@@ -87,10 +87,17 @@ SUPPORT = Served(
     {"question": "Where is it?", "tone": "brief"},
     lambda result: "Where is it?" in result["response"],
 )
+OUTLINE = Served(
+    "streaming_agent.py",
+    "outline",
+    {"text": "One. Two words."},
+    lambda result: [sentence["words"] for sentence in result] == [1, 2],
+)
 SERVED = [
     pytest.param(DOCUMENTS, id="docs_assistant"),
     pytest.param(DIVISION, id="service-divide"),
     pytest.param(ASSISTANT, id="service-assistant"),
+    pytest.param(OUTLINE, id="streaming_agent"),
     pytest.param(SUPPORT, id="kaizen_agent", marks=with_kaizen),
 ]
 
