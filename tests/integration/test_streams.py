@@ -257,7 +257,7 @@ def test_what_fails_later_is_the_last_event(app: Nexus, paced: Paced) -> None:
 
 
 def test_a_run_that_takes_too_long_ends_with_an_event(paced: Paced) -> None:
-    with serving(paced, timeout=0.2) as app, streaming(app) as answer:
+    with serving(paced, timeout=0.5) as app, streaming(app) as answer:
         *_, (_, kind, problem) = events(answer)
         assert (kind, problem["status"]) == ("error", 504)
         paced.go.release()
@@ -293,7 +293,7 @@ def test_a_slow_reader_holds_the_agent_back() -> None:
                 self.note_end()
 
     agent = Endless()
-    with serving(agent, timeout=0.5) as app:
+    with serving(agent, timeout=1.0) as app:
         client = connected(app, "go", receive_buffer=4096)
         assert agent.has_ended()
         # Were it not held back, it would be over the limit of 16 MiB long before its deadline.
