@@ -32,6 +32,8 @@ CONTRACT_NAMES = [
 ]
 
 OWN_NAMES = [
+    "Auth",
+    "JwtSettings",
     "LatencyHistogram",
     "SessionTable",
     "SlidingLatencyHistogram",
