@@ -65,7 +65,7 @@ for agent in (search, add, nothing, count):
     deploy_multi_channel(agent, app, agent.__name__)
 deploy_with_sessions(remember, app, "remember")
 """
-SHORT, LONG = 2, 300
+SHORT, LONG = 2, 100
 """Requests that are drawn at random for each operation, besides the systematic ones."""
 
 
@@ -77,6 +77,8 @@ def test_no_request_makes_the_server_fail_or_answer_what_is_not_documented(
     command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"]
     command += ["run", f"{server.url}/openapi.json", "--checks", "all", "--no-color"]
     command += ["--phases", "coverage,fuzzing,stateful", "--continue-on-failure", "--no-shrink"]
+    # A session that was created is not found if it has expired, or been given another id.
+    command += ["--exclude-checks", "ensure_resource_availability"]
     command += ["--max-examples", str(LONG if full else SHORT), "--suppress-health-check", "all"]
     if not full:
         command += ["--seed", "1"]
