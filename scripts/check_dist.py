@@ -15,6 +15,7 @@ SHIPPED = (
     "bench/core/suite.py",
     "bench/guide/requests.py",
     "bench/kaizen/deployment.py",
+    "bench/serve/servers/nexus_agents.py",
 )
 """What lies beside the package: programs to read and to run."""
 
