@@ -7,6 +7,7 @@ import copy
 
 import pytest
 
+from kaizen_nexus import VersionConflictError
 from kaizen_nexus.sessions import CrossChannelSession
 
 
@@ -217,3 +218,18 @@ def test_a_storage_must_have_every_method(make):
 
     with pytest.raises(TypeError, match="storage_backend Half lacks update, delete, cleanup_exp"):
         make(storage_backend=Half())
+
+
+def test_a_stored_session_keeps_its_version(stored, storage, make):
+    async def scenario():
+        await stored.create_session_async("s", "ada")
+        await stored.update_session_state_async("s", {"a": 1}, if_version=0)
+        with pytest.raises(VersionConflictError):
+            await stored.update_session_state_async("s", {"a": 2}, if_version=0)
+        assert storage.kept["s"].state == {"a": 1}
+        elsewhere = make(None, 3600, storage)
+        loaded = await elsewhere.load_session_async("s")
+        assert loaded.version == 1
+        assert await elsewhere.update_session_state_async("s", {"a": 2}, if_version=1)
+
+    asyncio.run(scenario())
