@@ -19,6 +19,7 @@ from kaizen_nexus.console.leaving import (
     leave_within,
 )
 from kaizen_nexus.console.loading import folder_of, load_app
+from kaizen_nexus.console.logs import LogFormatter
 
 if TYPE_CHECKING:
     from kaizen_nexus.nexus import Nexus
@@ -28,7 +29,6 @@ __all__ = ["serve", "serve_stdio"]
 POLL_SECONDS = 0.25
 LEAVING_MARGIN = 0.2
 """Seconds that threads, and the process, get to end after the server has."""
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where to reach, not to bind
 
 
@@ -68,7 +68,9 @@ def serve(
     click.ClickException
         There is no such app, or it cannot listen.
     """
-    logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter())
+    logging.basicConfig(level=log_level.upper(), handlers=[handler])
     interrupt_then_leave()
     # What was compiled is valid for a second after the file, and may be stale then.
     sys.dont_write_bytecode = sys.dont_write_bytecode or reload
