@@ -1,0 +1,206 @@
+"""Agents that misbehave, beside others under a steady load, which must not notice.
+
+Each kind of poison is asked for all the time. Until it is quarantined it may cost the others some
+time, but no request; after that not even time. The long form compares the 99th percentile of the
+others' latencies with what it is without the poison, in alternate rounds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.proofs.conftest import Server
+
+PATIENCE = 30
+EVERY = 0.02
+"""Seconds between two requests of a client."""
+HELD_UP = 0.6
+"""Seconds for which an agent blocks or spins."""
+
+SERVICE = f"""\
+import asyncio
+import contextlib
+import time
+
+from kaizen_nexus import Nexus, Quarantine, deploy_multi_channel
+
+
+async def quick(query: str) -> str:
+    return query
+
+
+def threaded(query: str) -> str:
+    return query
+
+
+async def raises(query: str) -> str:
+    raise RuntimeError("poison")
+
+
+async def hangs(query: str) -> str:
+    await asyncio.Event().wait()
+
+
+def hangs_in_a_thread(query: str) -> str:
+    time.sleep(3600)
+
+
+async def swallows_cancellation(query: str) -> str:
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+
+async def blocks(query: str) -> str:
+    time.sleep({HELD_UP})
+    return query
+
+
+async def spins(query: str) -> str:
+    end = time.monotonic() + {HELD_UP}
+    while time.monotonic() < end:
+        pass
+    return query
+
+
+app = Nexus(max_threads=8, quarantine=Quarantine(failures=4, pause=20, max_pause=300))
+for agent in (quick, threaded):
+    deploy_multi_channel(agent, app, agent.__name__)
+for agent in (raises, hangs, hangs_in_a_thread, swallows_cancellation, blocks, spins):
+    app.limit(agent.__name__, max_running=4, max_waiting=4, timeout=0.3)
+    deploy_multi_channel(agent, app, agent.__name__)
+"""
+
+HEALTHY = ("quick", "threaded")
+POISONS = (
+    "raises",
+    "hangs",
+    "hangs_in_a_thread",
+    "swallows_cancellation",
+    "blocks",
+    "spins",
+)
+
+
+class Client:
+    """Asks for workflows in turn, at a steady pace, and keeps when, for how long, and the status.
+
+    The latency is counted from when a request was due, so one that is late makes those late that
+    had to wait for it.
+    """
+
+    def __init__(self, port: int, names: tuple[str, ...]) -> None:
+        self._port = port
+        self._names = names
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+        self.answers: list[tuple[float, float, int]] = []
+
+    def __enter__(self) -> Client:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join(PATIENCE)
+
+    def since(self, begin: float) -> list[float]:
+        """Return the latencies of those that were due after `begin`, in seconds."""
+        return [latency for due, latency, _ in self.answers.copy() if due >= begin]
+
+    def _ask(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
+        with contextlib.closing(connection):
+            due = time.monotonic()
+            while not self._end.wait(max(0.0, due - time.monotonic())):
+                name = self._names[len(self.answers) % len(self._names)]
+                connection.request("POST", f"/api/workflows/{name}/execute", b'{"query": "x"}')
+                answer = connection.getresponse()
+                answer.read()
+                self.answers.append((due, time.monotonic() - due, answer.status))
+                due += EVERY
+
+
+@contextlib.contextmanager
+def load(port: int, names: tuple[str, ...], clients: int = 2) -> Iterator[list[Client]]:
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(Client(port, names)) for _ in range(clients)]
+
+
+def get(server: Server, path: str) -> Any:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        return json.load(connection.getresponse())
+
+
+def until_quarantined(server: Server, name: str) -> float:
+    """Return when the circuit of `name` is seen to be open."""
+    end = time.monotonic() + PATIENCE
+    pace = threading.Event()
+    while get(server, f"/api/workflows/{name}")["circuit"] == "closed":
+        assert time.monotonic() < end, get(server, "/metrics.json")["quarantine"]
+        pace.wait(EVERY)
+    return time.monotonic()
+
+
+def latencies(clients: list[Client], begin: float, seconds: float) -> list[float]:
+    """Return the latencies of what is asked from `begin` on, for so long."""
+    threading.Event().wait(max(0.0, begin + seconds - time.monotonic()))
+    return [latency for client in clients for latency in client.since(begin)]
+
+
+def p99(values: list[float]) -> float:
+    return statistics.quantiles(values, n=100)[98]
+
+
+@pytest.mark.timeout(400)
+def test_the_others_notice_nothing_of_an_agent_that_is_quarantined(
+    serve: Callable[..., Server], full: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(SERVICE)
+    seconds, rounds = (3.0, 3) if full else (0.3, 1)
+    ratios: dict[str, float] = {}
+    figures: list[str] = []
+    with load(server.port, HEALTHY) as healthy:
+        for poison in POISONS:
+            normal: list[float] = []
+            beside: list[float] = []
+            with load(server.port, (poison,)):
+                until_quarantined(server, poison)
+            for _ in range(rounds):
+                normal += latencies(healthy, time.monotonic(), seconds)
+                with load(server.port, (poison,)) as poisoned:
+                    # What the abandoned runs of before still do is no part of this.
+                    beside += latencies(healthy, time.monotonic(), seconds)
+                asked = {status for client in poisoned for _, _, status in client.answers}
+                assert asked == {503} or (full and asked <= {503, 500, 504})  # it is tried again
+            assert max(beside) < HELD_UP / 2, poison
+            ratios[poison] = p99(beside) / p99(normal)
+            figures.append(
+                f"{poison}: p99 {p99(normal) * 1e3:.2f} ms without it, {p99(beside) * 1e3:.2f} ms "
+                f"beside it, x{ratios[poison]:.2f}"
+            )
+        answers = [answer for client in healthy for answer in client.answers]
+    assert len(answers) > 100
+    assert {status for _, _, status in answers} == {200}
+    numbers = get(server, "/metrics.json")["quarantine"]
+    assert set(numbers) == set(POISONS)
+    assert {name for name in POISONS if numbers[name][0]["isolated"]} == {"blocks", "spins"}
+    for line in ("'raises' (version 1) has failed 4 times in a row", "blocked the event loop"):
+        server.wait_for(line)
+    if full:
+        with capsys.disabled():
+            sys.stdout.write("\n".join(["", *figures, ""]))
+        assert all(ratio < 2 for ratio in ratios.values()), ratios
