@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from typing import Any, Literal, TypeVar
 from kaizen_nexus.runtime.checks import checked_count
 from kaizen_nexus.runtime.errors import AgentExitError, QuarantinedError, RunFailedError
 
-__all__ = ["DEFAULT_QUARANTINE", "Attempt", "Breaker", "Quarantine"]
+__all__ = ["DEFAULT_QUARANTINE", "SWITCH", "Attempt", "Breaker", "Quarantine", "in_force"]
 
 T = TypeVar("T")
 
@@ -33,6 +34,8 @@ CLOSED: Literal["closed"] = "closed"
 OPEN: Literal["open"] = "open"
 HALF_OPEN: Literal["half-open"] = "half-open"
 
+SWITCH = "KAIZEN_NEXUS_QUARANTINE"
+"""The environment variable that switches quarantine off for a whole process."""
 MAX_WINDOW = 10_000
 PARDON = 300.0
 """Seconds after which it is forgotten that a run has blocked the event loop."""
@@ -82,6 +85,11 @@ class Quarantine:
 
 
 DEFAULT_QUARANTINE = Quarantine()
+
+
+def in_force(settings: Quarantine | None) -> Quarantine | None:
+    """Return `settings`, or None if the environment switches quarantine off."""
+    return None if os.environ.get(SWITCH) == "off" else settings
 
 
 class Breaker:
@@ -290,6 +298,12 @@ class Attempt:
         self._breaker = breaker
         self.epoch = epoch
         self.probe = probe
+
+    @property
+    def isolated(self) -> bool:
+        """Whether the agent, if asynchronous, is to be run in a thread: so is its probe early."""
+        breaker = self._breaker
+        return breaker.isolated or (self.probe and breaker.blocked > 0)
 
     def begin(self) -> None:
         """Note that the agent is called."""

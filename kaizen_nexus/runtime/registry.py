@@ -12,7 +12,7 @@ from typing import Any
 from kaizen_nexus.agents.workflow import Workflow
 from kaizen_nexus.deployment.target import API_PREFIX, CHANNELS, MAX_KEEP
 from kaizen_nexus.monitoring import WorkflowMeter, WorkflowMeters
-from kaizen_nexus.runtime.breaker import DEFAULT_QUARANTINE, Breaker, Quarantine
+from kaizen_nexus.runtime.breaker import DEFAULT_QUARANTINE, Breaker, Quarantine, in_force
 from kaizen_nexus.runtime.errors import VersionNotKeptError, WorkflowNotFoundError
 
 __all__ = ["Channels", "Deployment", "History", "Registry"]
@@ -97,7 +97,7 @@ class Registry:
         self.max_workflows = max_workflows
         self.meters = WorkflowMeters()
         self._clock = clock
-        self._quarantine = quarantine
+        self._quarantine = in_force(quarantine)
         self._lock = threading.Lock()
         self._deployed: dict[str, Channels] = {}
         self._histories: dict[str, History] = {}

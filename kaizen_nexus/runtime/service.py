@@ -223,7 +223,7 @@ class Runtime:
             context = self.sessions.get_session_state(session.session_id)
         outputs, executor = workflow.plan.outputs, self.executor
         streams = isinstance(outputs, StreamOutputs)
-        isolated = workflow.is_async and deployment.breaker.isolated
+        isolated = workflow.is_async and attempt.isolated
         if workflow.is_async and not isolated:
             RUNNING.set(attempt)
         try:

@@ -1,14 +1,19 @@
-"""The limits of one workflow, on a served app."""
+"""The limits of one workflow, and the quarantine of its agent, on a served app."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import anyio
 import httpx2
 import pytest
 
-from kaizen_nexus import Nexus, deploy_multi_channel
+from kaizen_nexus import Nexus, Quarantine, deploy_multi_channel
+from kaizen_nexus.channels.cli.protocol import EXIT_REFUSED
 
 PATIENCE = 30
 
@@ -68,3 +73,84 @@ def test_a_limited_workflow_leaves_the_others_all_the_rest() -> None:
 def test_a_name_that_nothing_can_have_is_refused() -> None:
     with pytest.raises(ValueError, match="name"):
         Nexus().limit("no such name", max_running=1)
+
+
+def poison(query: str) -> str:
+    raise RuntimeError(query)
+
+
+@pytest.fixture
+def quarantined() -> Iterator[Nexus]:
+    """An app whose only agent has just been quarantined, and is not tried again in this test."""
+    app = Nexus(api_port=0, quarantine=Quarantine(failures=2, pause=100))
+    deploy_multi_channel(poison, app, "poison")
+    app.start(blocking=False)
+    for _ in range(2):
+        assert execute(app, "poison").status_code == 500
+    yield app
+    app.close()
+
+
+def execute(app: Nexus, name: str) -> httpx2.Response:
+    url = f"{app.url}/api/workflows/{name}/execute"
+    return httpx2.post(url, json={"query": "x"}, timeout=PATIENCE)
+
+
+def test_http_says_that_an_agent_is_quarantined_until_it_is_redeployed(quarantined: Nexus) -> None:
+    answer = execute(quarantined, "poison")
+    assert answer.status_code == 503
+    assert answer.json()["type"] == "urn:kaizen-nexus:problem:quarantined"
+    assert answer.json()["detail"].startswith("the agent behind 'poison' has failed too often")
+    assert answer.headers["Retry-After"] == "100"
+    assert (
+        httpx2.post(f"{quarantined.url}/api/workflows/poison/execute", json={}).status_code == 422
+    )
+    described = httpx2.get(f"{quarantined.url}/api/workflows/poison", timeout=PATIENCE).json()
+    assert described["circuit"] == "open"
+    numbers = httpx2.get(f"{quarantined.url}/metrics.json", timeout=PATIENCE).json()
+    assert numbers["quarantine"] == {
+        "poison": [
+            {
+                "version": 1,
+                "circuit": "open",
+                "recent_failures": 2,
+                "opened": 1,
+                "refused": 1,
+                "abandoned": 0,
+                "blocked": 0,
+                "isolated": False,
+            }
+        ]
+    }
+    deploy_multi_channel(quick, quarantined, "poison")
+    assert execute(quarantined, "poison").json()["result"] == "x"
+
+
+def test_the_command_line_says_so(quarantined: Nexus) -> None:
+    completed = subprocess.run(
+        [sys.executable, "-m", "kaizen_nexus", "run", "poison", "--query", "x"],
+        env={**os.environ, "NEXUS_URL": quarantined.url},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert completed.returncode == EXIT_REFUSED
+    assert "Error: the agent behind 'poison' has failed too often" in completed.stderr
+    assert "try again in 100 s" in completed.stderr
+
+
+def test_a_tool_call_says_so(quarantined: Nexus) -> None:
+    call = {"name": "poison", "arguments": {"query": "x"}}
+    answer = httpx2.post(
+        f"{quarantined.url}/mcp",
+        json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call},
+        headers={
+            "Accept": "application/json, text/event-stream",
+            "MCP-Protocol-Version": "2025-11-25",
+        },
+        timeout=PATIENCE,
+    )
+    result = answer.json()["result"]
+    assert result["isError"] is True
+    assert "try again in 100 s" in result["content"][0]["text"]
+    assert result["content"][0]["text"].endswith("Other tools are not affected.")

@@ -74,7 +74,7 @@ async def spins(query: str) -> str:
     return query
 
 
-app = Nexus(max_threads=8, quarantine=Quarantine(failures=4, pause=20, max_pause=300))
+app = Nexus(max_threads=8, quarantine=Quarantine(failures=4, pause=120, max_pause=300))
 for agent in (quick, threaded):
     deploy_multi_channel(agent, app, agent.__name__)
 for agent in (raises, hangs, hangs_in_a_thread, swallows_cancellation, blocks, spins):
@@ -184,8 +184,7 @@ def test_the_others_notice_nothing_of_an_agent_that_is_quarantined(
                 with load(server.port, (poison,)) as poisoned:
                     # What the abandoned runs of before still do is no part of this.
                     beside += latencies(healthy, time.monotonic(), seconds)
-                asked = {status for client in poisoned for _, _, status in client.answers}
-                assert asked == {503} or (full and asked <= {503, 500, 504})  # it is tried again
+                assert {status for client in poisoned for _, _, status in client.answers} == {503}
             assert max(beside) < HELD_UP / 2, poison
             ratios[poison] = p99(beside) / p99(normal)
             figures.append(

@@ -8,6 +8,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from kaizen_nexus.runtime.breaker import SWITCH
+
 __all__ = ["environment", "nexus_command"]
 
 COLUMNS = 120
@@ -34,6 +36,14 @@ def nexus_command(*arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of such a process: ours, with nothing left to the terminal."""
-    fixed = {"COLUMNS": str(COLUMNS), "PYTHONIOENCODING": "utf-8", "NO_COLOR": "1"}
+    """Return the environment of such a process: ours, with nothing left to the terminal.
+
+    Nor to what was asked before: an agent that fails is to fail in the same way every time.
+    """
+    fixed = {
+        "COLUMNS": str(COLUMNS),
+        "PYTHONIOENCODING": "utf-8",
+        "NO_COLOR": "1",
+        SWITCH: "off",
+    }
     return {**os.environ, **fixed}

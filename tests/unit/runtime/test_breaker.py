@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from kaizen_nexus.agents.errors import InputError, InvalidInputsError
-from kaizen_nexus.runtime.breaker import Attempt, Breaker, Quarantine
+from kaizen_nexus.runtime.breaker import Attempt, Breaker, Quarantine, in_force
 from kaizen_nexus.runtime.errors import (
     AbandonedError,
     AgentExitError,
@@ -250,6 +250,22 @@ def test_blocking_the_event_loop_is_a_failure_and_twice_soon_leads_to_isolation(
         "nobody else is answered meanwhile. Await what takes time, or make the agent a synchronous "
         "function. From now on it is run in a thread, with an event loop of its own"
     ) in caplog.text
+
+
+def test_an_agent_that_was_caught_once_is_tried_again_in_a_thread() -> None:
+    agent = Agent()
+    with agent.breaker.attempt() as attempt:
+        attempt.make(lambda: attempt.caught(0.25, "agent.py:7"))
+    agent.fail(2)
+    assert not attempt.isolated
+    agent.clock.now += 5
+    assert agent.breaker.attempt().isolated
+
+
+def test_the_environment_can_switch_quarantine_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert in_force(SETTINGS) is SETTINGS
+    monkeypatch.setenv("KAIZEN_NEXUS_QUARANTINE", "off")
+    assert in_force(SETTINGS) is None
 
 
 def test_without_settings_nothing_is_refused() -> None:
