@@ -114,6 +114,8 @@ class Nexus(DeploymentTarget):
         Names, besides the local ones, by which clients and web pages may address this app: values
         of the ``Host`` header such as ``"agents.example.com"``, and of ``Origin``. ``"*"`` accepts
         any.
+    enable_monitoring
+        Whether ``/metrics.json`` publishes what is recorded; it is recorded anyway.
     rate_limit
         How many requests a minute each caller may send, or limits such as
         ``"100/minute;10/second"``; further ones are answered 429. None for any number.
@@ -146,6 +148,7 @@ class Nexus(DeploymentTarget):
         discovery_root: str | Path | None = None,
         allowed_hosts: Iterable[str] = (),
         allowed_origins: Iterable[str] = (),
+        enable_monitoring: bool = True,
         rate_limit: int | str | None = None,
         trusted_proxies: Iterable[str] = (),
     ) -> None:
@@ -178,6 +181,7 @@ class Nexus(DeploymentTarget):
             allowed_hosts=several("allowed_hosts", allowed_hosts),
             allowed_origins=several("allowed_origins", allowed_origins),
             authenticator=self._authenticator,
+            monitoring=enable_monitoring,
             rate_limit=rate_limit,
             trusted_proxies=several("trusted_proxies", trusted_proxies),
         )

@@ -44,6 +44,8 @@ class ServingOptions:
     """Who knows the callers; None if everybody is let in."""
     rate_limit: int | str | None = None
     """How often each of them may ask, as `parse_rate_limit` takes it; None for any number."""
+    monitoring: bool = True
+    """Whether measurements are published."""
     trusted_proxies: Sequence[str] = ()
     """Who may say which client it speaks for."""
 
@@ -62,7 +64,14 @@ def asgi_stack(
     streaming = Streaming(runtime, execution, streams)
     routes = Starlette(
         routes=[
-            *api_routes(runtime, health, execution, streaming, options.max_body),
+            *api_routes(
+                runtime,
+                health,
+                execution,
+                streaming,
+                max_body=options.max_body,
+                monitoring=options.monitoring,
+            ),
             Route("/cli/run", CliEndpoint(runtime, options.max_body, streams), methods=["POST"]),
             Route(MCP_PATH, mcp),
             *prefixed_routes(runtime, execution, streaming),

@@ -18,12 +18,18 @@ __all__ = ["api_routes", "prefixed_routes"]
 
 
 def api_routes(
-    runtime: Runtime, health: Health, execution: Execution, streaming: Streaming, max_body: int
+    runtime: Runtime,
+    health: Health,
+    execution: Execution,
+    streaming: Streaming,
+    *,
+    max_body: int,
+    monitoring: bool,
 ) -> list[BaseRoute]:
     """Return the routes of the HTTP channel."""
     workflows = WorkflowEndpoints(runtime)
     sessions = SessionEndpoints(runtime, max_body)
-    service = ServiceEndpoints(runtime, health)
+    service = ServiceEndpoints(runtime, health, monitoring=monitoring)
     cache = CacheEndpoints(runtime)
     return [
         Route(f"{API_PREFIX}/{{name}}/execute", execution, methods=["POST"]),

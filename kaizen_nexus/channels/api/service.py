@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -27,10 +28,13 @@ class ServiceEndpoints:
         What is described.
     health
         What reports on it.
+    monitoring
+        Whether measurements are published.
     """
 
-    def __init__(self, runtime: Runtime, health: Health) -> None:
+    def __init__(self, runtime: Runtime, health: Health, *, monitoring: bool) -> None:
         self._runtime = runtime
+        self._monitoring = monitoring
         self._health = health
 
     async def live(self, _: Request) -> Response:
@@ -44,6 +48,8 @@ class ServiceEndpoints:
 
     async def metrics(self, request: Request) -> Response:
         """Return all measurements: ``GET /metrics.json``."""
+        if not self._monitoring:
+            raise HTTPException(404)
         self._runtime.access.require(caller_of(request.scope), MONITOR)
         return json_response(self._health.numbers())
 
@@ -56,7 +62,10 @@ class ServiceEndpoints:
             for name, deployment in self._runtime.registry.on_channel(CHANNEL).items()
             if self._runtime.access.allows(caller, name)
         }
-        return json_response(openapi_document(shown, root, secured=self._runtime.access.enforced))
+        document = openapi_document(shown, root, secured=self._runtime.access.enforced)
+        if not self._monitoring:
+            del document["paths"]["/metrics.json"]
+        return json_response(document)
 
     async def docs(self, _: Request) -> Response:
         """Return the documentation page: ``GET /docs``."""
