@@ -5,24 +5,21 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kaizen_nexus._extras import missing_extra
-from kaizen_nexus.deployment.names import check_name, check_prefix
-from kaizen_nexus.deployment.target import API_PREFIX, CHANNELS, DEFAULT_KEEP, DeploymentTarget
-from kaizen_nexus.deployment.warming import warm_up
 from kaizen_nexus.sessions import NexusSessionManager
 
 try:
-    from kaizen_nexus.agents.adapters import as_workflow
     from kaizen_nexus.channels.addressing import several
     from kaizen_nexus.channels.body import DEFAULT_MAX_BODY
     from kaizen_nexus.channels.mcp.mount import McpMount
     from kaizen_nexus.channels.stack import ServingOptions, asgi_stack
     from kaizen_nexus.channels.streams import DEFAULT_MAX_STREAMS, Streams
+    from kaizen_nexus.nexus.deployments import Deployments
+    from kaizen_nexus.nexus.hosting import Hosting
     from kaizen_nexus.runtime.access.authenticator import Authenticator
     from kaizen_nexus.runtime.access.policy import Access
     from kaizen_nexus.runtime.access.settings import Auth
@@ -46,8 +43,6 @@ except ModuleNotFoundError as error:
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from kaizen_nexus.agents.workflow import Workflow
-    from kaizen_nexus.channels.serving import HttpServer
     from kaizen_nexus.monitoring import PerformanceMetrics
 
 __all__ = ["Nexus"]
@@ -55,10 +50,9 @@ __all__ = ["Nexus"]
 DEFAULT_GRACE = 10.0
 FAREWELL = 1.0
 """Seconds of the grace period that are left for streams to be ended in."""
-MAX_PORT = 65_535
 
 
-class Nexus(DeploymentTarget):
+class Nexus(Deployments, Hosting):
     """Serves deployed agents over HTTP, the command line and MCP, with one session space.
 
     It is itself an ASGI application: ``uvicorn service:app`` serves it, and FastAPI or Starlette
@@ -152,12 +146,8 @@ class Nexus(DeploymentTarget):
         rate_limit: int | str | None = None,
         trusted_proxies: Iterable[str] = (),
     ) -> None:
+        super().__init__(host, api_port, mcp_port, insecure=insecure, shutdown_grace=shutdown_grace)
         self.auto_discovery = auto_discovery
-        self.api_port = _check_port(api_port, "api_port")
-        self.mcp_port = None if mcp_port is None else _check_port(mcp_port, "mcp_port")
-        self.host = host
-        self.insecure = insecure
-        self.shutdown_grace = shutdown_grace
         if auth is None and enable_auth:
             auth = Auth()
         self._authenticator = None if auth is None else Authenticator(auth)
@@ -175,7 +165,6 @@ class Nexus(DeploymentTarget):
         self._mcp = McpMount(self.runtime, max_body)
         self._streams = Streams(max_streams)
         self._lock = threading.Lock()
-        self._server: HttpServer | None = None
         options = ServingOptions(
             max_body=max_body,
             allowed_hosts=several("allowed_hosts", allowed_hosts),
@@ -197,12 +186,6 @@ class Nexus(DeploymentTarget):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
         await self._asgi(scope, receive, send)
-
-    @property
-    def url(self) -> str:
-        """Where the HTTP channel answers once `start` has been called."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.api_port}"
 
     @property
     def metrics(self) -> PerformanceMetrics:
@@ -245,67 +228,6 @@ class Nexus(DeploymentTarget):
             self._own_sessions = False
         current.close()
 
-    def deploy(
-        self,
-        workflow: Workflow,
-        *,
-        channels: Iterable[str] = CHANNELS,
-        prefix: str = API_PREFIX,
-        sessions: bool = False,
-        keep: int = DEFAULT_KEEP,
-    ) -> None:
-        """Make `workflow` answer under its name on `channels`, replacing what was there.
-
-        A request that is running finishes on the workflow it started with. What was there before
-        is kept for `rollback`, as are the `keep - 1` states before that.
-        """
-        registry = self.runtime.registry
-        if not registry.channels_of(workflow.name):
-            check_name(workflow.name)
-        if prefix != API_PREFIX:
-            check_prefix(prefix)
-        registry.deploy(workflow, channels, prefix=prefix, sessions=sessions, keep=keep)
-
-    def rollback(self, name: str, to: int | None = None) -> int:
-        """Make what `name` stood for before answer again, in one step; return its version.
-
-        What answered until now is kept in its place, so that this can be undone in the same way.
-
-        Parameters
-        ----------
-        name
-            What to take back, on all of its channels.
-        to
-            The version to restore; default is the one that answered before the present one.
-
-        Raises
-        ------
-        WorkflowNotFoundError
-            No workflow of that name is deployed.
-        VersionNotKeptError
-            That version is not kept; how many are is an argument of each deployment.
-        """
-        return self.runtime.registry.rollback(name, to)
-
-    def register(self, name: str, workflow: object) -> None:
-        """Deploy an agent or workflow on all channels under `name`.
-
-        Raises
-        ------
-        TypeError, ValueError
-            It cannot be deployed, or not under that name.
-        """
-        built = as_workflow(workflow, check_name(name))
-        warm_up(workflow)
-        self.deploy(built)
-
-    def deregister(self, name: str) -> bool:
-        """Take `name` off all channels; return whether it was deployed.
-
-        A request that is running finishes.
-        """
-        return self.runtime.registry.remove(name)
-
     def allow(self, hosts: Iterable[str] = (), origins: Iterable[str] = ()) -> None:
         """Accept further values of ``Host`` and ``Origin``, as `allowed_hosts` and the other do.
 
@@ -316,98 +238,9 @@ class Nexus(DeploymentTarget):
         """
         self._asgi.allow(several("hosts", hosts), several("origins", origins))
 
-    def limit(
-        self,
-        name: str,
-        *,
-        max_running: int | None = None,
-        max_waiting: int | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        """Limit one workflow, whatever is or will be deployed as `name`; all None: no longer.
-
-        Parameters
-        ----------
-        name
-            The workflow's name.
-        max_running
-            How many of its requests run at the same time.
-        max_waiting
-            How many wait for that, default 64; further ones are answered 503.
-        timeout
-            Seconds that a run of it may take, whatever the app's `timeout` is.
-
-        Raises
-        ------
-        ValueError
-            A limit or the name makes no sense.
-        RuntimeError
-            10,000 names have limits already.
-        """
-        self.runtime.limits.set(check_name(name), max_running, max_waiting, timeout)
-
     def health_check(self) -> dict[str, Any]:
         """Return the report that ``/health/ready`` answers with."""
         return self._health.check()
-
-    def start(self, blocking: bool = True) -> None:
-        """Serve on `host` and `api_port`.
-
-        Parameters
-        ----------
-        blocking
-            True: serve until `stop` is called from another thread, or the process gets SIGINT or
-            SIGTERM. False: serve in a background thread, and return once requests are answered.
-
-        Raises
-        ------
-        ExposedError
-            Other machines could reach `host`, nobody is asked who they are, and `insecure` is
-            false.
-        PortInUseError
-            The port is taken; the message says which.
-        RuntimeError
-            The app is being served already.
-        """
-        from kaizen_nexus.channels.serving import HttpServer
-
-        with self._lock:
-            if self._server is not None:
-                raise RuntimeError(f"already serving at {self.url}: call stop() first")
-            server = self._server = HttpServer(
-                self, self._listen(), self.shutdown_grace, self._stopping
-            )
-        try:
-            if blocking:
-                server.run()
-            else:
-                server.start()
-        except BaseException:
-            self._server = None
-            raise
-        if blocking:
-            self._server = None
-
-    def stop(self, drain: float = 0.0) -> bool:
-        """Stop serving: refuse new requests, let running ones finish within the grace period.
-
-        Parameters
-        ----------
-        drain
-            Seconds before that in which requests are still taken, though ``/health/ready`` says
-            already that they should go elsewhere: for load balancers that ask now and then.
-
-        Returns
-        -------
-        bool
-            Whether serving has ended; an agent that blocks the event loop holds it up.
-        """
-        self._health.ready = False
-        server, self._server = self._server, None
-        if server is None:
-            return True
-        time.sleep(drain)
-        return server.stop()
 
     def run_stdio(self) -> None:
         """Serve one MCP client over standard input and output until it hangs up, or a signal."""
@@ -418,22 +251,6 @@ class Nexus(DeploymentTarget):
         self.stop()
         if self._own_sessions:
             self.runtime.sessions.close()
-
-    def _listen(self) -> list[Any]:
-        from kaizen_nexus.channels.serving import listen
-
-        exposed = self.insecure or self.runtime.access.enforced
-        api = listen(self.host, self.api_port, "api_port", exposed=exposed)
-        self.api_port = api.getsockname()[1]
-        if self.mcp_port is None or self.mcp_port == self.api_port:
-            return [api]
-        try:
-            mcp = listen(self.host, self.mcp_port, "mcp_port", exposed=exposed)
-        except OSError:
-            api.close()
-            raise
-        self.mcp_port = mcp.getsockname()[1]
-        return [api, mcp]
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: object) -> AsyncIterator[None]:
@@ -472,9 +289,3 @@ def _caller_folder() -> Path:
     """
     file = sys._getframe(2).f_globals.get("__file__")
     return Path(file).resolve().parent if isinstance(file, str) else Path.cwd()
-
-
-def _check_port(port: object, option: str) -> int:
-    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= MAX_PORT:
-        raise ValueError(f"{option} must be a whole number from 0 to 65535, not {port!r}")
-    return port

@@ -1,0 +1,114 @@
+"""What an app does with workflows: deploying, taking back, limiting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from kaizen_nexus.agents.adapters import as_workflow
+from kaizen_nexus.deployment.names import check_name, check_prefix
+from kaizen_nexus.deployment.target import API_PREFIX, CHANNELS, DEFAULT_KEEP, DeploymentTarget
+from kaizen_nexus.deployment.warming import warm_up
+
+if TYPE_CHECKING:
+    from kaizen_nexus.agents.workflow import Workflow
+    from kaizen_nexus.runtime.service import Runtime
+
+__all__ = ["Deployments"]
+
+
+class Deployments(DeploymentTarget):
+    """The workflows of an app. Safe from any thread at any time."""
+
+    runtime: Runtime
+
+    def deploy(
+        self,
+        workflow: Workflow,
+        *,
+        channels: Iterable[str] = CHANNELS,
+        prefix: str = API_PREFIX,
+        sessions: bool = False,
+        keep: int = DEFAULT_KEEP,
+    ) -> None:
+        """Make `workflow` answer under its name on `channels`, replacing what was there.
+
+        A request that is running finishes on the workflow it started with. What was there before
+        is kept for `rollback`, as are the `keep - 1` states before that.
+        """
+        registry = self.runtime.registry
+        if not registry.channels_of(workflow.name):
+            check_name(workflow.name)
+        if prefix != API_PREFIX:
+            check_prefix(prefix)
+        registry.deploy(workflow, channels, prefix=prefix, sessions=sessions, keep=keep)
+
+    def rollback(self, name: str, to: int | None = None) -> int:
+        """Make what `name` stood for before answer again, in one step; return its version.
+
+        What answered until now is kept in its place, so that this can be undone in the same way.
+
+        Parameters
+        ----------
+        name
+            What to take back, on all of its channels.
+        to
+            The version to restore; default is the one that answered before the present one.
+
+        Raises
+        ------
+        WorkflowNotFoundError
+            No workflow of that name is deployed.
+        VersionNotKeptError
+            That version is not kept; how many are is an argument of each deployment.
+        """
+        return self.runtime.registry.rollback(name, to)
+
+    def register(self, name: str, workflow: object) -> None:
+        """Deploy an agent or workflow on all channels under `name`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            It cannot be deployed, or not under that name.
+        """
+        built = as_workflow(workflow, check_name(name))
+        warm_up(workflow)
+        self.deploy(built)
+
+    def deregister(self, name: str) -> bool:
+        """Take `name` off all channels; return whether it was deployed.
+
+        A request that is running finishes.
+        """
+        return self.runtime.registry.remove(name)
+
+    def limit(
+        self,
+        name: str,
+        *,
+        max_running: int | None = None,
+        max_waiting: int | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Limit one workflow, whatever is or will be deployed as `name`; all None: no longer.
+
+        Parameters
+        ----------
+        name
+            The workflow's name.
+        max_running
+            How many of its requests run at the same time.
+        max_waiting
+            How many wait for that, default 64; further ones are answered 503.
+        timeout
+            Seconds that a run of it may take, whatever the app's `timeout` is.
+
+        Raises
+        ------
+        ValueError
+            A limit or the name makes no sense.
+        RuntimeError
+            10,000 names have limits already.
+        """
+        self.runtime.limits.set(check_name(name), max_running, max_waiting, timeout)

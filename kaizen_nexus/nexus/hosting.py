@@ -1,0 +1,149 @@
+"""How an app is served: where it listens, starting and stopping."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from kaizen_nexus.channels.serving import HttpServer
+    from kaizen_nexus.runtime.health import Health
+    from kaizen_nexus.runtime.service import Runtime
+
+__all__ = ["Hosting"]
+
+MAX_PORT = 65_535
+
+
+class Hosting:
+    """An ASGI app that serves itself.
+
+    Parameters
+    ----------
+    host
+        The address to listen on.
+    api_port, mcp_port
+        The ports; 0 for any, which these attributes then name.
+    insecure
+        Whether `host` may be reached by other machines although nobody is asked who they are.
+    shutdown_grace
+        Seconds that running requests get to finish.
+    """
+
+    runtime: Runtime
+    _health: Health
+
+    def __init__(
+        self,
+        host: str,
+        api_port: int,
+        mcp_port: int | None,
+        *,
+        insecure: bool,
+        shutdown_grace: float,
+    ) -> None:
+        self.host = host
+        self.api_port = _check_port(api_port, "api_port")
+        self.mcp_port = None if mcp_port is None else _check_port(mcp_port, "mcp_port")
+        self.insecure = insecure
+        self.shutdown_grace = shutdown_grace
+        self._server: HttpServer | None = None
+        self._serving = threading.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI connection."""
+        raise NotImplementedError
+
+    def _stopping(self) -> None:
+        """End what would never finish by itself; called on the event loop when shutdown begins."""
+        raise NotImplementedError
+
+    @property
+    def url(self) -> str:
+        """Where the HTTP channel answers once `start` has been called."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.api_port}"
+
+    def start(self, blocking: bool = True) -> None:
+        """Serve on `host` and `api_port`.
+
+        Parameters
+        ----------
+        blocking
+            True: serve until `stop` is called from another thread, or the process gets SIGINT or
+            SIGTERM. False: serve in a background thread, and return once requests are answered.
+
+        Raises
+        ------
+        ExposedError
+            Other machines could reach `host`, nobody is asked who they are, and `insecure` is
+            false.
+        PortInUseError
+            The port is taken; the message says which.
+        RuntimeError
+            The app is being served already.
+        """
+        from kaizen_nexus.channels.serving import HttpServer
+
+        with self._serving:
+            if self._server is not None:
+                raise RuntimeError(f"already serving at {self.url}: call stop() first")
+            server = self._server = HttpServer(
+                self, self._listen(), self.shutdown_grace, self._stopping
+            )
+        try:
+            if blocking:
+                server.run()
+            else:
+                server.start()
+        except BaseException:
+            self._server = None
+            raise
+        if blocking:
+            self._server = None
+
+    def stop(self, drain: float = 0.0) -> bool:
+        """Stop serving: refuse new requests, let running ones finish within the grace period.
+
+        Parameters
+        ----------
+        drain
+            Seconds before that in which requests are still taken, though ``/health/ready`` says
+            already that they should go elsewhere: for load balancers that ask now and then.
+
+        Returns
+        -------
+        bool
+            Whether serving has ended; an agent that blocks the event loop holds it up.
+        """
+        self._health.ready = False
+        server, self._server = self._server, None
+        if server is None:
+            return True
+        time.sleep(drain)
+        return server.stop()
+
+    def _listen(self) -> list[Any]:
+        from kaizen_nexus.channels.serving import listen
+
+        exposed = self.insecure or self.runtime.access.enforced
+        api = listen(self.host, self.api_port, "api_port", exposed=exposed)
+        self.api_port = api.getsockname()[1]
+        if self.mcp_port is None or self.mcp_port == self.api_port:
+            return [api]
+        try:
+            mcp = listen(self.host, self.mcp_port, "mcp_port", exposed=exposed)
+        except OSError:
+            api.close()
+            raise
+        self.mcp_port = mcp.getsockname()[1]
+        return [api, mcp]
+
+
+def _check_port(port: object, option: str) -> int:
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= MAX_PORT:
+        raise ValueError(f"{option} must be a whole number from 0 to 65535, not {port!r}")
+    return port
