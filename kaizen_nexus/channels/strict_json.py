@@ -10,7 +10,7 @@ import msgspec
 
 from kaizen_nexus.channels.json_scan import JsonScan
 
-__all__ = ["LARGE", "StrictJsonError", "check", "check_size", "loads"]
+__all__ = ["LARGE", "StrictJsonError", "check", "check_keys", "check_size", "loads"]
 
 MAX_DEPTH = 100
 MAX_VALUES = 65_536
@@ -20,6 +20,10 @@ LARGE = 64 * 1024
 
 class StrictJsonError(ValueError):
     """The text is not JSON, or is JSON whose meaning depends on who reads it."""
+
+
+class DuplicateKeyError(StrictJsonError):
+    """An object has a key twice."""
 
 
 def loads(text: bytes) -> Any:
@@ -49,6 +53,8 @@ def _thorough(text: bytes) -> Any:
         raise StrictJsonError(message) from None
     except RecursionError:
         raise _too_deep() from None
+    except StrictJsonError:
+        raise
     except ValueError as error:
         # What the hooks below raise, and integers with more digits than int() converts.
         raise StrictJsonError(str(error)) from None
@@ -57,6 +63,24 @@ def _thorough(text: bytes) -> Any:
     if escapes or decoded.count("[") + decoded.count("{") > MAX_DEPTH:
         check(value, escapes=escapes)
     return value
+
+
+def check_keys(text: bytes) -> None:
+    """Refuse JSON text in which an object has a key twice, and leave all else to whoever reads it.
+
+    Raises
+    ------
+    StrictJsonError
+        A key comes twice, or there are more than 65,536 values.
+    """
+    if len(text) > LARGE:
+        check_size(text)
+    try:
+        loads(text)
+    except DuplicateKeyError:
+        raise
+    except StrictJsonError:
+        return
 
 
 def check_size(text: bytes) -> JsonScan:
@@ -87,7 +111,7 @@ def _loads_large(text: bytes) -> Any:
     # Lone surrogates are none of JSON's to msgspec.
     check(value, escapes=False)
     if _keys(value) != scan.keys:
-        raise StrictJsonError("duplicate key")
+        raise DuplicateKeyError("duplicate key")
     return value
 
 
@@ -132,7 +156,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
-                raise ValueError(f"duplicate key {name[:64]!r}")
+                raise DuplicateKeyError(f"duplicate key {name[:64]!r}")
             seen.add(name)
     return members
 

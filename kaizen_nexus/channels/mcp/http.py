@@ -19,7 +19,7 @@ from kaizen_nexus.channels.mcp.changes import ToolChanges
 from kaizen_nexus.channels.mcp.plain import PlainCalls, again
 from kaizen_nexus.channels.mcp.server import Methods, build_server
 from kaizen_nexus.channels.problems import problem_of, problem_response
-from kaizen_nexus.channels.strict_json import LARGE, StrictJsonError, check_size
+from kaizen_nexus.channels.strict_json import StrictJsonError, check_keys
 from kaizen_nexus.runtime.errors import AbandonedError
 
 if TYPE_CHECKING:
@@ -81,28 +81,26 @@ class McpEndpoint:
             await self._refuse(scope, receive, send)
             return
         try:
-            receive = await self._measured(scope, receive)
+            receive = await self._checked(scope, receive)
         except (AbandonedError, BodyTooLargeError, StrictJsonError) as error:
             problem, _ = problem_of(error)
             await problem(scope, receive, send)
             return
         await run.transport.handle_request(scope, receive, send)
 
-    async def _measured(self, scope: Scope, receive: Receive) -> Receive:
-        """Return where to receive a request from that the SDK can decode in little memory.
+    async def _checked(self, scope: Scope, receive: Receive) -> Receive:
+        """Return where to receive a request from that the SDK reads as everybody else would.
 
         Raises
         ------
         BodyTooLargeError, StrictJsonError
-            It is too long, or has too many values.
+            It is too long, has too many values to decode in little memory, or a key twice.
         AbandonedError
             The client has gone.
         """
         declared = dict(scope["headers"]).get(b"content-length")
-        if declared is not None and declared.isdigit() and int(declared) <= LARGE:
-            return receive
         body = await receive_body(receive, declared, self._max_body)
-        check_size(body)
+        check_keys(body)
         return again({"type": "http.request", "body": body, "more_body": False}, receive)
 
     async def answer_plain(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:

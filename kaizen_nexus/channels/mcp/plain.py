@@ -13,7 +13,7 @@ import msgspec
 
 from kaizen_nexus.channels.callers import caller_of
 from kaizen_nexus.channels.mcp.sdk.surface import INVALID_PARAMS, Json, Plain, ProtocolError
-from kaizen_nexus.channels.strict_json import LARGE, MAX_DEPTH
+from kaizen_nexus.channels.strict_json import LARGE, MAX_DEPTH, check_keys
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
@@ -101,6 +101,7 @@ class PlainCalls:
             return None
         try:
             call = _DECODER.decode(body)
+            check_keys(body)  # which msgspec does not
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
         return call if self._is_valid(bytes(call.params.meta)) else None
