@@ -128,7 +128,7 @@ class Http1Protocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled = self.loop.call_later(self.limits.write_timeout, self.transport.abort)
+        self._stalled = self.loop.call_later(self.limits.write_timeout, self._abort)
 
     def resume_writing(self) -> None:
         if self._stalled is not None:
@@ -146,7 +146,12 @@ class Http1Protocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.close()
         if self.transport.get_write_buffer_size():
-            self.loop.call_later(self.limits.write_timeout, self.transport.abort)
+            self.loop.call_later(self.limits.write_timeout, self._abort)
+
+    def _abort(self) -> None:
+        """Reset the connection, unless it has come to its end meanwhile."""
+        if self in self.connections:
+            self.transport.abort()
 
     # --- what arrives ---
 
@@ -350,7 +355,7 @@ class Http1Protocol(HttpToolsProtocol):
         """Close, but read on for a moment: a reset would overtake the answer."""
         if self.transport.can_write_eof():
             self.transport.write_eof()
-            self.loop.call_later(self.limits.linger, self.transport.abort)
+            self.loop.call_later(self.limits.linger, self._abort)
         else:
             self._close()
 
