@@ -19,8 +19,9 @@ from kaizen_nexus.channels.uvicorn_server import BACKLOG, STOP_MARGIN, GracefulS
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-__all__ = ["ExposedError", "HttpServer", "PortInUseError", "listen"]
+__all__ = ["SERVERS", "ExposedError", "HttpServer", "PortInUseError", "listen"]
 
+SERVERS = ("uvicorn", "granian")
 STARTUP_TIMEOUT = 30.0
 
 
@@ -110,6 +111,13 @@ class HttpServer:
         Called on the event loop when shutdown begins: to end streams that would never finish.
     limits
         What one connection may cost.
+    server
+        ``"uvicorn"`` or ``"granian"``.
+
+    Raises
+    ------
+    ImportError
+        The server is not installed.
     """
 
     def __init__(
@@ -119,24 +127,13 @@ class HttpServer:
         grace: float,
         on_stop: Callable[[], None],
         limits: HttpLimits = DEFAULT_LIMITS,
+        *,
+        server: str = SERVERS[0],
     ) -> None:
         self._sockets = list(sockets)
         self._grace = grace
         self._thread: threading.Thread | None = None
-        self._server = GracefulServer(
-            uvicorn.Config(
-                app,
-                http=limited_protocol(limits),
-                ws="none",
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-            ),
-            grace,
-            on_stop,
-        )
+        self._server = _server(server, app, grace, on_stop, limits)
 
     def run(self) -> None:
         """Serve in this thread until `stop`, or, in the main thread, until SIGINT or SIGTERM.
@@ -188,3 +185,23 @@ class HttpServer:
         # The starting thread reports a failed start-up; uvicorn has logged the reason.
         with contextlib.suppress(RuntimeError, SystemExit):
             self.run()
+
+
+def _server(
+    name: str, app: ASGIApp, grace: float, on_stop: Callable[[], None], limits: HttpLimits
+) -> GracefulServer:
+    if name == "granian":
+        from kaizen_nexus.channels.granian_server import GranianServer
+
+        return GranianServer(app, grace, on_stop, limits)
+    config = uvicorn.Config(
+        app,
+        http=limited_protocol(limits),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+    )
+    return GracefulServer(config, grace, on_stop)

@@ -26,6 +26,7 @@ from kaizen_nexus.console.keys import keys
 __all__ = ["nexus", "run_command"]
 
 SUITES = ("core", "guide", "kaizen", "serve", "wheel")
+SERVERS = ("uvicorn", "granian")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 PORT = click.IntRange(0, 65_535)
 SECONDS = click.FloatRange(0, 7 * 24 * 3600)
@@ -100,6 +101,21 @@ def nexus(ctx: click.Context) -> None:
     "--reload",
     is_flag=True,
     help="For development: when files of the app change, answer with the new code.",
+)
+@click.option(
+    "--server",
+    type=click.Choice(SERVERS),
+    default=SERVERS[0],
+    show_default=True,
+    help="What speaks HTTP; granian is an extra.",
+)
+@click.option(
+    "--workers",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many processes serve; more than one cannot share sessions yet.",
 )
 @click.option(
     "--log-level",

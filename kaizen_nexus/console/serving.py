@@ -44,6 +44,8 @@ def serve(
     grace: float | None,
     drain: float,
     reload: bool,
+    server: str,
+    workers: int,
     log_level: str,
 ) -> int:
     """Serve the app that `target` names until SIGINT or SIGTERM; return the exit code.
@@ -60,6 +62,10 @@ def serve(
         Seconds in which requests are still taken after the server was told to stop.
     reload
         Whether to exchange the code of the app's folder when it changes.
+    server
+        What speaks HTTP, as `Nexus.start` takes it.
+    workers
+        How many processes are asked for; there is one.
     log_level
         From which level on log messages go to standard error.
 
@@ -68,6 +74,11 @@ def serve(
     click.ClickException
         There is no such app, or it cannot listen.
     """
+    if workers != 1:
+        raise click.UsageError(
+            "--workers must be 1: sessions are not shared between processes yet, so that a second "
+            "one would not know those of the first"
+        )
     handler = logging.StreamHandler()
     handler.setFormatter(LogFormatter())
     logging.basicConfig(level=log_level.upper(), handlers=[handler])
@@ -90,7 +101,7 @@ def serve(
             from kaizen_nexus.console.reloading import Reloader
 
             poll = Reloader(app, target, folder_of(target)).poll
-        app.start(blocking=False)
+        app.start(blocking=False, server=server)
         click.echo(_announcement(app), err=True)
         while app.health_check()["status"] == "healthy":
             time.sleep(POLL_SECONDS)

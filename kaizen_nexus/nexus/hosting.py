@@ -67,7 +67,7 @@ class Hosting:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.api_port}"
 
-    def start(self, blocking: bool = True) -> None:
+    def start(self, blocking: bool = True, *, server: str = "uvicorn") -> None:
         """Serve on `host` and `api_port`.
 
         Parameters
@@ -75,9 +75,15 @@ class Hosting:
         blocking
             True: serve until `stop` is called from another thread, or the process gets SIGINT or
             SIGTERM. False: serve in a background thread, and return once requests are answered.
+        server
+            What speaks HTTP: ``"uvicorn"``, or ``"granian"`` (the extra of that name).
 
         Raises
         ------
+        ValueError
+            There is no such server.
+        ImportError
+            It is not installed.
         ExposedError
             Other machines could reach `host`, nobody is asked who they are, and `insecure` is
             false.
@@ -86,19 +92,21 @@ class Hosting:
         RuntimeError
             The app is being served already.
         """
-        from kaizen_nexus.channels.serving import HttpServer
+        from kaizen_nexus.channels.serving import SERVERS, HttpServer
 
+        if server not in SERVERS:
+            raise ValueError(f"server must be one of {', '.join(SERVERS)}, not {server!r}")
         with self._serving:
             if self._server is not None:
                 raise RuntimeError(f"already serving at {self.url}: call stop() first")
-            server = self._server = HttpServer(
-                self, self._listen(), self.shutdown_grace, self._stopping
+            serving = self._server = HttpServer(
+                self, self._listen(), self.shutdown_grace, self._stopping, server=server
             )
         try:
             if blocking:
-                server.run()
+                serving.run()
             else:
-                server.start()
+                serving.start()
         except BaseException:
             self._server = None
             raise
