@@ -6,7 +6,6 @@ second system call, and looking at each header on its own, is the larger part of
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -16,7 +15,8 @@ __all__ = ["AnswerCycle"]
 MAX_JOINED = 64 * 1024
 """How long a body may be in bytes to be copied behind its head."""
 
-_FIELDS = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9a-z]+: [\t\x20-\x7e\x80-\xff]*\r\n)*")
+_IN_NAMES = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+_IN_VALUES = bytes({*range(0x20, 0x100), ord("\t")} - {0x7F})
 _OF_FRAMING = frozenset({b"connection", b"transfer-encoding"})
 
 
@@ -77,19 +77,20 @@ class AnswerCycle(RequestResponseCycle):
 
 def _fields(headers: list[tuple[bytes, bytes]], size: int) -> bytes | None:
     """Return the lines of a head whose body has `size` bytes; None if uvicorn should see to it."""
-    lines = []
-    length = None
-    for name, value in headers:
-        if name in _OF_FRAMING or (name == b"content-length" and length is not None):
-            return None
-        if name == b"content-length":
-            length = value
-        lines.append(b"%b: %b\r\n" % (name, value))
-    fields = b"".join(lines)
-    # As many lines as there are headers, so that none brings another one along.
-    valid = fields.count(b"\n") == len(lines) and _FIELDS.fullmatch(fields) is not None
-    return fields if valid and length == b"%d" % size else None
+    names = [name for name, _ in headers]
+    values = [value for _, value in headers]
+    if (
+        names.count(b"content-length") != 1
+        or values[names.index(b"content-length")] != b"%d" % size
+        or not _OF_FRAMING.isdisjoint(names)
+        or b"" in names
+        # What remains without what may be there: so no header brings another one along.
+        or b"".join(names).translate(None, _IN_NAMES)
+        or b"".join(values).translate(None, _IN_VALUES)
+    ):
+        return None
+    return b"".join([b"%b: %b\r\n" % (name, value) for name, value in headers])
 
 
 def _says_its_length(start: Any) -> bool:
-    return any(name == b"content-length" for name, _ in start.get("headers", ()))
+    return b"content-length" in [name for name, _ in start.get("headers", ())]

@@ -87,7 +87,7 @@ class Http1Protocol(HttpToolsProtocol):
         self._raw_bytes = 0
         self._body_bytes = 0
         self._ignored = 0
-        self._head_size = 0
+        self._trailers_size = 0
         self._raw_bytes_before = 0
         self._timer: TimerHandle | None = None
         self._timed: _Part | None = None
@@ -159,17 +159,23 @@ class Http1Protocol(HttpToolsProtocol):
         if self._deaf or self.transport.is_closing():
             return
         try:
-            with memoryview(data) as view:
-                for start in range(0, len(view), SLICE):
-                    if self._deaf:
-                        break
-                    self._parse(view[start : start + SLICE])
+            if len(data) <= SLICE:
+                self._parse(data)
+            else:
+                self._parse_slices(data)
         except RefusedError as refusal:
             self._refuse(refusal)
         else:
             self._watch()
 
-    def _parse(self, piece: memoryview) -> None:
+    def _parse_slices(self, data: bytes) -> None:
+        with memoryview(data) as view:
+            for start in range(0, len(view), SLICE):
+                if self._deaf:
+                    break
+                self._parse(view[start : start + SLICE])
+
+    def _parse(self, piece: bytes | memoryview) -> None:
         if self._part is not _Part.BODY:
             self._head_bytes += len(piece)
             if self._head_bytes > self.limits.head_size + SLICE:
@@ -190,13 +196,15 @@ class Http1Protocol(HttpToolsProtocol):
             raise RefusedError(400, "the request is malformed") from error
         except httptools.HttpParserError as error:
             raise RefusedError(400, f"the request is malformed: {error}") from None
+        if self._part is _Part.HEAD:
+            self._check_size()
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= self.limits.pipelined:
             raise RefusedError(429, "too many requests at once on one connection")
         super().on_message_begin()
         self._part = _Part.HEAD
-        self._head_size = 0
+        self._trailers_size = 0
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
@@ -204,18 +212,25 @@ class Http1Protocol(HttpToolsProtocol):
             raise RefusedError(414, "the target of the request is too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_size += len(name) + len(value) + len(b": \r\n")
         if self._part is _Part.BODY:  # a trailer field: headers are what came before the body
-            if self._head_size > self.limits.head_size:
+            self._trailers_size += _size(name, value)
+            if self._trailers_size > self.limits.head_size:
                 raise RefusedError(431, "the trailers of the request are too long")
             return
         super().on_header(name, value)
+
+    def _check_size(self) -> None:
+        """Refuse a head that has become too long, looked at once for all headers in a piece."""
         if len(self.headers) > self.limits.header_count:
             raise RefusedError(431, f"more than {self.limits.header_count} headers")
-        if self._head_size + len(self.url) > self.limits.head_size:
-            raise RefusedError(431, "the head of the request is too long")
+        # It began at most one piece before those that were counted for it.
+        if self._head_bytes + SLICE > self.limits.head_size:
+            size = len(self.url) + sum(_size(name, value) for name, value in self.headers)
+            if size > self.limits.head_size:
+                raise RefusedError(431, "the head of the request is too long")
 
     def on_headers_complete(self) -> None:
+        self._check_size()
         check_head(
             self.parser.get_http_version(),
             self.parser.get_method(),
@@ -228,7 +243,8 @@ class Http1Protocol(HttpToolsProtocol):
             # Its task has not begun; uvicorn has no place to name another class.
             self.cycle.__class__ = AnswerCycle
         self.waiting.pop(self, None)
-        self._set_timer(None, 0)
+        if self._timed is not None:
+            self._set_timer(None, 0)
         self._part = _Part.BODY
         self._head_bytes = self._raw_bytes = self._body_bytes = self._ignored = 0
         self._raw_bytes_before = 0
@@ -358,6 +374,11 @@ class Http1Protocol(HttpToolsProtocol):
             self.loop.call_later(self.limits.linger, self._abort)
         else:
             self._close()
+
+
+def _size(name: bytes, value: bytes) -> int:
+    """Return how many bytes a header has at least."""
+    return len(name) + len(value) + len(b": \r\n")
 
 
 def limited_protocol(limits: HttpLimits) -> type[Http1Protocol]:

@@ -55,19 +55,23 @@ def check_head(
     """
     if version not in {"1.1", "1.0"}:
         raise RefusedError(400, f"HTTP/{version} is not spoken here")
-    hosts = [value for name, value in headers if name == b"host"]
-    if len(hosts) != 1:
-        raise RefusedError(400, f"a request has one Host header, not {len(hosts)}")
-    codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
-    sized = any(name == b"content-length" for name, _ in headers)
+    names = [name for name, _ in headers]
+    if names.count(b"host") != 1:
+        raise RefusedError(400, f"a request has one Host header, not {names.count(b'host')}")
+    codings = _values(headers, b"transfer-encoding") if b"transfer-encoding" in names else []
+    sized = b"content-length" in names
     if codings and (codings != [b"chunked"] or sized or version != "1.1"):
         raise RefusedError(400, "a body ends by its chunks or its length, nothing else")
     if method == b"CONNECT" or (upgrades and (codings or sized)):
         raise RefusedError(400, "this is no proxy, and speaks HTTP/1 alone")
-    if any(name == b"content-encoding" and value.lower() != b"identity" for name, value in headers):
+    if b"content-encoding" in names and {*_values(headers, b"content-encoding")} != {b"identity"}:
         raise RefusedError(415, "bodies are sent without a Content-Encoding")
     if not target.startswith(b"/") or b"#" in target:
-        _check_unusual_target(target, hosts[0])
+        _check_unusual_target(target, _values(headers, b"host")[0])
+
+
+def _values(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> list[bytes]:
+    return [value.lower() for name, value in headers if name == wanted]
 
 
 def _check_unusual_target(target: bytes, host: bytes) -> None:
@@ -76,6 +80,6 @@ def _check_unusual_target(target: bytes, host: bytes) -> None:
     except httptools.HttpParserInvalidURLError:
         raise RefusedError(400, "the target of the request is malformed") from None
     authority = target.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0]
-    foreign = url.schema is not None and authority.lower() != host.strip().lower()
+    foreign = url.schema is not None and authority.lower() != host.strip()
     if foreign or url.path is None or url.fragment is not None:
         raise RefusedError(400, "the target of the request is not of the host that it names")
