@@ -13,7 +13,14 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from kaizen_nexus import Auth, CrossChannelSession, JwtSettings, Nexus, deploy_multi_channel
+from kaizen_nexus import (
+    Auth,
+    CrossChannelSession,
+    JwtSettings,
+    Nexus,
+    clear_deployment_cache,
+    deploy_multi_channel,
+)
 from kaizen_nexus.console.main import main
 from kaizen_nexus.runtime.access.keyfile import create_key, revoke_key
 from tests.issuer import AUDIENCE, ISSUER, Issuer, published, signed_with_hmac, unsigned
@@ -68,6 +75,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     create_key(keys, "first", ["*"])
     jwt = JwtSettings(ISSUER, AUDIENCE, issuer.write(folder / "jwks.json"))
     app = Nexus(api_port=0, auth=Auth(api_keys=keys, jwt=jwt))
+    clear_deployment_cache()  # other modules may have deployed these names
     deploy_multi_channel(whose, app, "whose")
     deploy_multi_channel(secret, app, "secret")
     app.start(blocking=False)
