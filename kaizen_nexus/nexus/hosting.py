@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ __all__ = ["Hosting"]
 MAX_PORT = 65_535
 
 
-class Hosting:
+class Hosting(ABC):
     """An ASGI app that serves itself.
 
     Parameters
@@ -53,13 +54,13 @@ class Hosting:
         self._server: HttpServer | None = None
         self._serving = threading.Lock()
 
+    @abstractmethod
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _stopping(self) -> None:
         """End what would never finish by itself; called on the event loop when shutdown begins."""
-        raise NotImplementedError
 
     @property
     def url(self) -> str:
