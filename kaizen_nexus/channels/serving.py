@@ -133,6 +133,7 @@ class HttpServer:
         self._sockets = list(sockets)
         self._grace = grace
         self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
         self._server = _server(server, app, grace, on_stop, limits)
 
     def run(self) -> None:
@@ -143,12 +144,14 @@ class HttpServer:
         RuntimeError
             The app's start-up failed.
         """
+        self._thread = threading.current_thread()
         try:
             self._server.run(sockets=self._sockets)
         finally:
             self._server.settled.set()
             for listening in self._sockets:
                 listening.close()
+            self._ended.set()
         if not self._server.started:
             raise RuntimeError("the server could not start; its log says why")
 
@@ -160,8 +163,7 @@ class HttpServer:
         RuntimeError
             The app's start-up failed or took longer than 30 seconds.
         """
-        self._thread = threading.Thread(target=self._run_quietly, name="kaizen-nexus", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._run_quietly, name="kaizen-nexus", daemon=True).start()
         if not self._server.settled.wait(STARTUP_TIMEOUT) or not self._server.started:
             self.stop()
             raise RuntimeError("the server could not start; its log says why")
@@ -172,14 +174,13 @@ class HttpServer:
         Returns
         -------
         bool
-            Whether the server has ended. One whose event loop an agent blocks has not.
+            Whether the server has ended. One whose event loop an agent blocks has not, nor has one
+            that runs in this very thread, as when a signal handler calls this.
         """
         self._server.should_exit = True
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(self._grace + STOP_MARGIN)
-            return not thread.is_alive()
-        return True
+        if self._thread is threading.current_thread():
+            return self._ended.is_set()
+        return self._ended.wait(self._grace + STOP_MARGIN)
 
     def _run_quietly(self) -> None:
         # The starting thread reports a failed start-up; uvicorn has logged the reason.

@@ -100,19 +100,25 @@ class Hosting(ABC):
         with self._serving:
             if self._server is not None:
                 raise RuntimeError(f"already serving at {self.url}: call stop() first")
-            serving = self._server = HttpServer(
-                self, self._listen(), self.shutdown_grace, self._stopping, server=server
-            )
+            sockets = self._listen()
+            try:
+                serving = self._server = HttpServer(
+                    self, sockets, self.shutdown_grace, self._stopping, server=server
+                )
+            except BaseException:
+                for listening in sockets:
+                    listening.close()
+                raise
         try:
             if blocking:
                 serving.run()
             else:
                 serving.start()
         except BaseException:
-            self._server = None
+            self._forget(serving)
             raise
         if blocking:
-            self._server = None
+            self._forget(serving)
 
     def stop(self, drain: float = 0.0) -> bool:
         """Stop serving: refuse new requests, let running ones finish within the grace period.
@@ -126,7 +132,8 @@ class Hosting(ABC):
         Returns
         -------
         bool
-            Whether serving has ended; an agent that blocks the event loop holds it up.
+            Whether serving has ended; an agent that blocks the event loop holds it up. It has not
+            if the very thread calls this that serves.
         """
         self._health.ready = False
         server, self._server = self._server, None
@@ -134,6 +141,12 @@ class Hosting(ABC):
             return True
         time.sleep(drain)
         return server.stop()
+
+    def _forget(self, server: HttpServer) -> None:
+        """Let `start` be called again, unless whoever stopped this server has done that already."""
+        with self._serving:
+            if self._server is server:
+                self._server = None
 
     def _listen(self) -> list[Any]:
         from kaizen_nexus.channels.serving import listen

@@ -1,0 +1,61 @@
+"""Starting and stopping an app, again and again, from several threads."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from kaizen_nexus import Nexus
+
+
+@pytest.fixture
+def app() -> Iterator[Nexus]:
+    app = Nexus(api_port=0)
+    yield app
+    app.close()
+
+
+def is_alive(app: Nexus) -> bool:
+    with urllib.request.urlopen(f"{app.url}/health/live", timeout=10) as answer:  # noqa: S310
+        return bool(answer.status == 200)
+
+
+class Announcing(Nexus):
+    """Says when it is served."""
+
+    def __init__(self) -> None:
+        super().__init__(api_port=0)
+        self.served = threading.Event()
+
+    def _discover(self) -> None:
+        self.served.set()
+
+
+def test_stopping_a_server_in_another_thread_waits_for_its_end() -> None:
+    app = Announcing()
+    thread = threading.Thread(target=app.start)
+    thread.start()
+    assert app.served.wait(10)
+    assert app.stop()
+    app.start(blocking=False)  # at the same port, which must be free
+    thread.join(10)
+    assert is_alive(app)
+    assert app.stop(), "the end of the first server is not that of the second"
+    with pytest.raises(OSError, match="refused"):
+        is_alive(app)
+    app.close()
+
+
+def test_a_server_that_is_not_installed_leaves_no_port_behind(
+    app: Nexus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "kaizen_nexus.channels.granian_server", raising=False)
+    monkeypatch.setitem(sys.modules, "granian._granian", None)
+    with pytest.raises(ImportError, match=r"kaizen-nexus\[granian\]"):
+        app.start(blocking=False, server="granian")
+    app.start(blocking=False)
+    assert is_alive(app)
