@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Reloader"]
 
 _FOREIGN = frozenset({"site-packages", "dist-packages"})
+_STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 _OWN = __name__.partition(".")[0]
 
 
@@ -38,7 +40,8 @@ class Reloader:
     target
         What `load_app` was given.
     folder
-        Where the app's own modules are; those of installed packages are left alone.
+        Where the app's own modules are; the standard library and installed packages are left alone,
+        even if they are below it.
     """
 
     def __init__(self, app: Nexus, target: str, folder: Path) -> None:
@@ -80,7 +83,10 @@ class Reloader:
             return
         modules = self._modules()
         self._watch(self._files_of(modules.values()))
-        self._adopt(fresh, modules.values())
+        if fresh is self._app:  # of a module outside the folder, onto which these have deployed
+            self._names = self._app.runtime.registry.names()
+        else:
+            self._adopt(fresh, modules.values())
         click.echo(f"Reloaded. Workflows: {', '.join(self._names) or 'none'}", err=True)
 
     def _adopt(self, fresh: Nexus, modules: Iterable[ModuleType]) -> None:
@@ -114,6 +120,7 @@ class Reloader:
             and name.partition(".")[0] != _OWN
             and (path := _path_of(module)) is not None
             and path.is_relative_to(self._folder)
+            and not path.is_relative_to(_STANDARD_LIBRARY)
             and _FOREIGN.isdisjoint(path.parts)
         }
 
