@@ -10,8 +10,11 @@ from typing import Any
 
 import httpx2
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 from kaizen_nexus import CrossChannelSession, Nexus, NexusSessionManager, deploy_multi_channel
+from kaizen_nexus.channels.api.sessions import SessionEndpoints
 from kaizen_nexus.sessions import manager as manager_module
 
 KEYS = 40
@@ -230,3 +233,45 @@ def test_a_session_keeps_its_version_under_another_id(client: httpx2.Client, ses
     answer = client.post(f"{session}/rotate")
     assert (answer.headers["etag"], answer.json()["state"]) == ('"2"', {"n": 2})
     assert client.get(answer.headers["location"]).headers["etag"] == '"2"'
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_a_session_that_is_replaced_while_a_request_arrives_is_looked_up_again(
+    app: Nexus, session: str, method: str
+) -> None:
+    session_id = session.rpartition("/")[2]
+
+    class Replacing(SessionEndpoints):
+        """Finds a session, of which there is another one by the time it is changed."""
+
+        def _find(self, request: Request) -> CrossChannelSession:
+            if self._first:
+                self._first = False
+                found = super()._find(request)
+                app.session_manager.create_session(session_id, user_id="ada")
+                return found
+            return super()._find(request)
+
+        _first = True
+
+    endpoints = Replacing(app.runtime, 1024)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b'{"n": 2}'}
+
+    async def change() -> Response:
+        request = Request(
+            {
+                "type": "http",
+                "method": method,
+                "path": session,
+                "path_params": {"id": session_id},
+                "headers": [(b"if-match", b'"1"')],
+            },
+            receive,
+        )
+        return await endpoints.one(request)
+
+    answer = asyncio.run(change())
+    assert (answer.status_code, answer.headers["etag"]) == (412, '"0"')
+    assert app.session_manager.get_session_state(session_id) == {}

@@ -103,28 +103,30 @@ class SessionEndpoints:
         The body is the keys to set, or has them under ``state`` alone; other keys are kept. No run
         in progress holds it up. ``If-Match`` names the versions of the state that may be changed.
         """
-        session = self._find(request)
+        self._find(request)  # nobody's body is not read
         body = await read_json_object(request, self._max_body)
         updates = _object_at(body, "state") if set(body) == {"state"} else body
 
-        def merge(version: int | None) -> bool:
+        def merge(session: CrossChannelSession, version: int | None) -> bool:
             return self._runtime.sessions.update_session_state(
                 session.session_id, updates, CHANNEL, if_version=version
             )
 
-        return _conditionally(request, session, merge) or _answer(session)
+        changed = self._conditionally(request, merge)
+        return changed if isinstance(changed, Response) else _answer(changed)
 
     async def delete(self, request: Request) -> Response:
         """Delete a session: ``DELETE /api/sessions/{id}``.
 
         ``If-Match`` names the versions of its state that may be deleted.
         """
-        session = self._find(request)
+        self._find(request)
 
-        def delete(version: int | None) -> bool:
+        def delete(session: CrossChannelSession, version: int | None) -> bool:
             return self._runtime.sessions.delete_session(session.session_id, if_version=version)
 
-        return _conditionally(request, session, delete) or Response(status_code=204)
+        deleted = self._conditionally(request, delete)
+        return deleted if isinstance(deleted, Response) else Response(status_code=204)
 
     async def rotate(self, request: Request) -> Response:
         """Give a session another id: ``POST /api/sessions/{id}/rotate``."""
@@ -133,6 +135,25 @@ class SessionEndpoints:
         session.refresh(CHANNEL)
         place = request.url.path.removesuffix(f"{old}/rotate") + session.session_id
         return _answer(session, headers={"Location": place})
+
+    def _conditionally(
+        self, request: Request, change: Callable[[CrossChannelSession, int | None], bool]
+    ) -> CrossChannelSession | Response:
+        """Change a session if ``If-Match`` agrees, and return it, or the answer that says why not.
+
+        `change` is given the version on which it is to insist, and returns whether there is such a
+        session. Each attempt looks it up anew: another one may have taken its place meanwhile.
+        """
+        agreed = agreed_versions(request.headers)
+        while True:
+            session = self._find(request)
+            version = session.version
+            if agreed is not None and entity_tag(version) not in agreed:
+                return _conflict(version)
+            with contextlib.suppress(VersionConflictError):  # if someone is faster: once more
+                if not change(session, None if agreed is None else version):
+                    raise SessionNotFoundError
+                return session
 
     def _find(self, request: Request) -> CrossChannelSession:
         session = self._runtime.session_of(caller_of(request.scope), request.path_params["id"])
@@ -148,19 +169,7 @@ def _answer(
     return json_response(document, status_code, {"ETag": tag, **(headers or {})})
 
 
-def _conditionally(
-    request: Request, session: CrossChannelSession, change: Callable[[int | None], bool]
-) -> Response | None:
-    """Change the session if ``If-Match`` agrees, and else return the answer that says so.
-
-    `change` is given the version on which it is to insist, and returns whether there is a session.
-    """
-    agreed = agreed_versions(request.headers)
-    while agreed is None or entity_tag(version := session.version) in agreed:
-        with contextlib.suppress(VersionConflictError):  # if someone is faster: once more
-            if not change(None if agreed is None else version):
-                raise SessionNotFoundError
-            return None
+def _conflict(version: int) -> Response:
     return problem_response(
         HTTPStatus.PRECONDITION_FAILED,
         slug="version-conflict",
