@@ -3,72 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import Any
 
 from kaizen_nexus.agents.workflow import Workflow
-from kaizen_nexus.deployment.target import API_PREFIX, CHANNELS, MAX_KEEP
-from kaizen_nexus.monitoring import WorkflowMeter, WorkflowMeters
+from kaizen_nexus.deployment.target import CHANNELS, MAX_KEEP
+from kaizen_nexus.monitoring import WorkflowMeters
 from kaizen_nexus.runtime.breaker import DEFAULT_QUARANTINE, Breaker, Quarantine, in_force
+from kaizen_nexus.runtime.deployed import Channels, Deployment, History, State
 from kaizen_nexus.runtime.errors import VersionNotKeptError, WorkflowNotFoundError
 
-__all__ = ["Channels", "Deployment", "History", "Registry"]
-
-
-@dataclass(frozen=True, eq=False)
-class Deployment:
-    """One workflow, as deployed on one channel or several."""
-
-    workflow: Workflow
-    version: int
-    """How often what the name stands for has changed, this time included."""
-    meter: WorkflowMeter = field(repr=False)
-    """Measures the runs of this version."""
-    breaker: Breaker = field(repr=False)
-    """Decides whether the agent is called."""
-    prefix: str = API_PREFIX
-    sessions: bool = False
-    """Whether an invocation without a session gets a new one."""
-
-    def answers_as(self, workflow: Workflow, prefix: str, sessions: bool) -> bool:
-        """Whether deploying `workflow` like that would make no difference to anybody."""
-        own = self.workflow
-        return (
-            own.plan is workflow.plan
-            and own.target == workflow.target
-            and self.prefix == prefix
-            and self.sessions is sessions
-        )
-
-
-Channels = Mapping[str, Deployment]
-"""The deployments of a name by channel."""
-
-
-@dataclass(frozen=True, eq=False)
-class _State:
-    """What a name stands for, or stood for, on all of its channels."""
-
-    channels: Channels
-    version: int
-    """That of the latest of its deployments."""
-    since: datetime
-
-
-@dataclass(frozen=True, eq=False)
-class History:
-    """What a name stands for, and what it can be taken back to."""
-
-    current: _State
-    kept: tuple[_State, ...] = ()
-    """The one that a rollback restores is the last."""
-
-    def deployments(self) -> set[Deployment]:
-        """Return all deployments that answer, or may again."""
-        return {d for state in (self.current, *self.kept) for d in state.channels.values()}
+__all__ = ["Registry"]
 
 
 class Registry:
@@ -158,9 +106,7 @@ class Registry:
             self._versions[name] = version
             self._enter(
                 name,
-                History(
-                    _State(answering, version, self._clock()), kept[max(0, len(kept) - keep) :]
-                ),
+                History(State(answering, version, self._clock()), kept[max(0, len(kept) - keep) :]),
             )
         self._follow_up(former, answering, name)
         return deployment
@@ -185,7 +131,7 @@ class Registry:
             }
             answering = {channel: own[deployment] for channel, deployment in channels.items()}
             self._versions[name] = version
-            self._enter(name, History(_State(answering, version, self._clock())))
+            self._enter(name, History(State(answering, version, self._clock())))
         self._follow_up(former, answering, name)
 
     def rollback(self, name: str, to: int | None = None) -> int:
@@ -293,14 +239,14 @@ class Registry:
         """Return what is deployed on `channel`, by name in order of first deployment."""
         return {
             name: channels[channel]
-            for name, channels in self._deployed.copy().items()
+            for name, channels in self.deployed().items()
             if channel in channels
         }
 
     def breakers(self) -> dict[str, list[dict[str, Any]]]:
         """Return how deployments do that have not always done well, as plain data, by name."""
         troubled: dict[str, list[dict[str, Any]]] = {}
-        for name, channels in self._deployed.copy().items():
+        for name, channels in self.deployed().items():
             for deployment in dict.fromkeys(channels.values()):
                 numbers = deployment.breaker.numbers()
                 if numbers is not None:
@@ -309,7 +255,11 @@ class Registry:
 
     def names(self) -> list[str]:
         """Return all deployed names, in order of first deployment."""
-        return list(self._deployed.copy())
+        return list(self.deployed())
+
+    def deployed(self) -> dict[str, Channels]:
+        """Return what answers at this moment, by name in order of first deployment."""
+        return self._deployed.copy()
 
 
 _KNOWN = frozenset(CHANNELS)

@@ -13,6 +13,7 @@ from kaizen_nexus.monitoring import PerformanceMetrics
 from kaizen_nexus.runtime.access.policy import Access
 from kaizen_nexus.runtime.admission import Limits
 from kaizen_nexus.runtime.breaker import Attempt
+from kaizen_nexus.runtime.deployed import Deployment
 from kaizen_nexus.runtime.errors import (
     AbandonedError,
     AgentExitError,
@@ -24,7 +25,7 @@ from kaizen_nexus.runtime.errors import (
 )
 from kaizen_nexus.runtime.executor import Executor
 from kaizen_nexus.runtime.invocation import NEW_SESSION, Invocation, Result
-from kaizen_nexus.runtime.registry import Deployment, Registry
+from kaizen_nexus.runtime.registry import Registry
 from kaizen_nexus.runtime.replays import Replays
 from kaizen_nexus.runtime.streaming import collect
 from kaizen_nexus.runtime.turns import Turns

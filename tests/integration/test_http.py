@@ -19,6 +19,7 @@ from kaizen_nexus import (
     deploy_with_sessions,
 )
 from kaizen_nexus.channels.serving import PortInUseError
+from kaizen_nexus.runtime.callers import Caller
 
 EXECUTE = "/api/workflows/{}/execute"
 
@@ -432,3 +433,22 @@ def test_an_app_mounted_in_another_answers_without_a_lifespan() -> None:
     assert client.get("/ai/openapi.json").json()["servers"] == [{"url": "/ai"}]
     assert client.get("/ai/health/ready").status_code == 200
     app.close()
+
+
+def test_what_is_deregistered_while_the_list_is_made_is_in_it_or_not(
+    app: Nexus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other threads may deregister at any moment, here while it is asked who may see what."""
+    access = app.runtime.access
+
+    def allows(caller: Caller, name: str) -> bool:
+        app.deregister(name)
+        return True
+
+    monkeypatch.setattr(access, "allows", allows)
+    names = app.runtime.registry.names()
+    with httpx2.Client(base_url=app.url, timeout=10) as http:
+        answer = http.get("/api/workflows")
+    assert answer.status_code == 200
+    assert [workflow["name"] for workflow in answer.json()["workflows"]] == names
+    assert app.runtime.registry.names() == []

@@ -22,7 +22,7 @@ from kaizen_nexus.runtime.invocation import Invocation, Result
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from kaizen_nexus.runtime.registry import Deployment
+    from kaizen_nexus.runtime.deployed import Deployment
     from kaizen_nexus.runtime.service import Runtime
 
 __all__ = ["CHANNEL", "SESSION_HEADER", "Answering", "Execution", "PrefixedExecution"]

@@ -13,7 +13,7 @@ from kaizen_nexus.channels.api.stream import EVENT_STREAM
 from kaizen_nexus.channels.conditions import TAGS_PATTERN
 from kaizen_nexus.channels.idempotency import KEY_HEADER, KEY_PATTERN
 from kaizen_nexus.channels.problems import MEDIA_TYPE
-from kaizen_nexus.runtime.registry import Deployment
+from kaizen_nexus.runtime.deployed import Deployment
 
 __all__ = ["openapi_document"]
 

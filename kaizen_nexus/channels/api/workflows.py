@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from kaizen_nexus.channels.api.execute import CHANNEL
 from kaizen_nexus.channels.callers import caller_of
-from kaizen_nexus.runtime.registry import Deployment
+from kaizen_nexus.runtime.deployed import Channels
 from kaizen_nexus.runtime.service import Runtime
 
 __all__ = ["WorkflowEndpoints", "json_response"]
@@ -45,8 +45,12 @@ class WorkflowEndpoints:
         """List what is deployed, and the caller may run: ``GET /api/workflows``."""
         registry, access = self._runtime.registry, self._runtime.access
         caller = caller_of(request.scope)
-        shown = [name for name in registry.names() if access.allows(caller, name)]
-        return json_response({"workflows": [_summary(registry, name) for name in shown]})
+        shown = [
+            _summary(name, channels)
+            for name, channels in registry.deployed().items()
+            if access.allows(caller, name)
+        ]
+        return json_response({"workflows": shown})
 
     async def show(self, request: Request) -> Response:
         """Describe one workflow with its schemas: ``GET /api/workflows/{name}``."""
@@ -64,8 +68,8 @@ class WorkflowEndpoints:
         )
 
 
-def _summary(registry: Any, name: str) -> dict[str, Any]:
-    description = _description(name, registry.channels_of(name))
+def _summary(name: str, channels: Channels) -> dict[str, Any]:
+    description = _description(name, channels)
     return {
         key: description[key]
         for key in (
@@ -81,15 +85,15 @@ def _summary(registry: Any, name: str) -> dict[str, Any]:
     }
 
 
-def _description(name: str, deployments: Mapping[str, Deployment]) -> dict[str, Any]:
-    api = deployments.get(CHANNEL)
-    shown = api or max(deployments.values(), key=lambda deployment: deployment.version)
+def _description(name: str, channels: Channels) -> dict[str, Any]:
+    api = channels.get(CHANNEL)
+    shown = api or max(channels.values(), key=lambda deployment: deployment.version)
     return {
         "name": name,
         "description": shown.workflow.description,
         "version": shown.version,
         "circuit": shown.breaker.state,
-        "channels": sorted(deployments),
+        "channels": sorted(channels),
         "execute": None if api is None else f"{api.prefix}/{name}/execute",
         "streaming": shown.workflow.is_streaming,
         "stream": None if api is None else f"{api.prefix}/{name}/stream",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from kaizen_nexus.runtime.registry import Channels
+from kaizen_nexus.runtime.deployed import Channels
 from kaizen_nexus.runtime.service import Runtime
 
 if TYPE_CHECKING:

@@ -31,8 +31,9 @@ from kaizen_nexus.runtime.invocation import NEW_SESSION
 if TYPE_CHECKING:
     from kaizen_nexus.agents.workflow import Workflow
     from kaizen_nexus.channels.mcp.sdk.surface import Json
+    from kaizen_nexus.runtime.deployed import Deployment
     from kaizen_nexus.runtime.invocation import Result
-    from kaizen_nexus.runtime.registry import Deployment, Registry
+    from kaizen_nexus.runtime.registry import Registry
 
 __all__ = ["CHANNEL", "PublishedTool", "ToolCatalogue", "answer", "check_json", "refusal"]
 

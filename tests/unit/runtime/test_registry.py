@@ -205,3 +205,31 @@ def test_observers_are_told_of_every_change_and_of_nothing_else(app: Nexus) -> N
         (["api", "cli"], ["api"]),
         (["api"], []),
     ]
+
+
+class Indifferent:
+    """Is equal to all of its kind, and lets somebody know when it is asked."""
+
+    def __init__(self, label: str, asked: list[str]) -> None:
+        self.label = label
+        self.asked = asked
+
+    def __call__(self) -> str:
+        return self.label
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Indifferent):
+            return NotImplemented
+        self.asked.append(self.label)
+        return True
+
+    __hash__ = object.__hash__
+
+
+def test_an_agent_is_the_same_if_it_is_that_very_one_whatever_it_says_of_itself(app: Nexus) -> None:
+    """Asking it would call its code under a lock."""
+    asked: list[str] = []
+    first = Indifferent("a", asked)
+    for agent in (first, first, Indifferent("b", asked)):
+        deploy_multi_channel(agent, app, "faq")
+    assert (ask(app), asked) == ('"b" 2', [])
