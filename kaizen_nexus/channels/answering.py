@@ -6,9 +6,14 @@ second system call, and looking at each header on its own, is the larger part of
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from kaizen_nexus.channels.problems import problem_of
+from kaizen_nexus.runtime.errors import ShuttingDownError
 
 __all__ = ["AnswerCycle"]
 
@@ -44,6 +49,23 @@ class AnswerCycle(RequestResponseCycle):
                 return
             await super().send(start)
         await super().send(message)
+
+    async def send_500_response(self) -> None:
+        """Answer a request that the app has left without: it failed, or was cancelled.
+
+        What is cancelled here did not end before the server had to.
+        """
+        cancelled = isinstance(sys.exc_info()[1], asyncio.CancelledError)
+        problem, _ = problem_of(ShuttingDownError() if cancelled else Exception())
+        problem.headers["Connection"] = "close"
+        await self.send(
+            {
+                "type": "http.response.start",
+                "status": problem.status_code,
+                "headers": problem.raw_headers,
+            }
+        )
+        await self.send({"type": "http.response.body", "body": bytes(problem.body)})
 
     def _write_at_once(self, start: Any, message: Any) -> bool:
         """Write the whole answer, unless there is something special about it."""

@@ -152,26 +152,36 @@ async def stream(port: int, numbers: int) -> list[tuple[bytes, bytes]] | None:
     return None if answer.startswith(b"HTTP/1.1 503 ") else EVENT.findall(answer)
 
 
-def test_an_endless_stream_is_ended_with_a_last_event(serve: Callable[..., Server]) -> None:
+def test_what_would_not_end_is_told_so(serve: Callable[..., Server]) -> None:
     server = serve(SERVICE, "--grace", "1.5")
 
-    async def prove() -> list[tuple[bytes, bytes]] | None:
+    async def prove() -> tuple[list[tuple[bytes, bytes]] | None, bytes]:
         reading = asyncio.ensure_future(stream(server.port, 10_000))
-        while not json.loads((await asyncio.to_thread(get, server, "/health/ready"))[1])[
-            "executions_in_progress"
-        ]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(request("", 600))
+        while (
+            json.loads((await asyncio.to_thread(get, server, "/health/ready"))[1])[
+                "executions_in_progress"
+            ]
+            < 2
+        ):
             pass
         started = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
-        events = await reading
+        events, answer = await asyncio.gather(reading, reader.read())
+        writer.close()
         assert time.monotonic() - started < 2.5
-        return events
+        return events, answer
 
-    events = asyncio.run(prove())
+    events, answer = asyncio.run(prove())
     assert events
     assert {kind for kind, _ in events[:-1]} <= {b"chunk"}
     assert events[-1][0] == b"error"
     assert json.loads(events[-1][1])["status"] == 503
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert {b"retry-after: 1", b"connection: close"} <= set(head.lower().split(b"\r\n"))
+    assert json.loads(body) == json.loads(events[-1][1])
     assert server.process.wait(10) == 0
 
 
