@@ -93,20 +93,24 @@ class Streaming:
                 )
                 last = partial(events.finish, b"result", _summary(events, result))
             except Exception as error:
-                reason = stream.reason(error)
-                await events.answer.settle()
-                if not events.answer.begun:
-                    raise reason from error
-                problem, known = problem_of(reason)
-                if not known:
-                    logger.exception("streaming %r failed", name)
-                last = partial(events.finish, b"error", bytes(problem.body))
+                last = partial(self._fail, name, events, stream.reason(error), error)
             finally:
                 heart.cancel()
             try:
                 await asyncio.wait_for(last(), self._farewell)
             except asyncio.TimeoutError:
                 logger.warning("the reader of a stream of %r does not read its end", name)
+
+    @staticmethod
+    async def _fail(name: str, events: EventStream, reason: Exception, cause: Exception) -> None:
+        """Send `reason` as the last event, or raise it if nothing has been sent yet."""
+        await events.answer.settle()
+        if not events.answer.begun:
+            raise reason from cause
+        problem, known = problem_of(reason)
+        if not known:
+            logger.error("streaming %r failed", name, exc_info=cause)
+        await events.finish(b"error", bytes(problem.body))
 
 
 class EventStream:

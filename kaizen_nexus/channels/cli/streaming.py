@@ -19,6 +19,8 @@ from kaizen_nexus.channels.cli.protocol import EXIT_OK, EXIT_REFUSED, STREAM_TYP
 from kaizen_nexus.channels.streams import FAREWELL_TIMEOUT, StreamedAnswer, Streams, emitter
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from starlette.types import Receive, Send
 
     from kaizen_nexus.channels.cli.command import WorkflowCommand
@@ -68,6 +70,7 @@ class StreamedRuns:
             Whether everything is printed as JSON, one value a line.
         """
         printed = _Printed(send, json_output=json_output)
+        last: Callable[[], Awaitable[Outcome | None]]
         with self._streams.enter() as stream:
             try:
                 result = await self._runtime.execute(
@@ -77,21 +80,33 @@ class StreamedRuns:
                         emit=emitter(invocation, printed.emit),
                     )
                 )
-                await printed.answer.settle()
-                if not printed.answer.begun:
-                    return succeeded(result, json_output=json_output)
-                outcome = printed.succeeded(result)
+                last = partial(self._succeed, printed, result, json_output=json_output)
             except Exception as error:
-                reason = stream.reason(error)
-                await printed.answer.settle()
-                if not printed.answer.begun:
-                    raise reason from error
-                outcome = printed.failed(reason, command)
+                last = partial(self._fail, command, printed, stream.reason(error), error)
             try:
-                await asyncio.wait_for(printed.finish(outcome), FAREWELL_TIMEOUT)
+                return await asyncio.wait_for(last(), FAREWELL_TIMEOUT)
             except asyncio.TimeoutError:
                 logger.warning("nexus run does not read the end of what %r prints", invocation.name)
         return None
+
+    @staticmethod
+    async def _succeed(printed: _Printed, result: Result, *, json_output: bool) -> Outcome | None:
+        """Say that the run has succeeded, or return that if it has printed nothing."""
+        await printed.answer.settle()
+        if not printed.answer.begun:
+            return succeeded(result, json_output=json_output)
+        await printed.finish(printed.succeeded(result))
+        return None
+
+    @staticmethod
+    async def _fail(
+        command: WorkflowCommand, printed: _Printed, reason: Exception, cause: Exception
+    ) -> None:
+        """Say why the run has failed, or raise that if it has printed nothing."""
+        await printed.answer.settle()
+        if not printed.answer.begun:
+            raise reason from cause
+        await printed.finish(printed.failed(reason, command))
 
 
 class _Printed:
