@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from kaizen_nexus.channels.rate_limit import RateLimit
     from kaizen_nexus.runtime.access.authenticator import Authenticator
     from kaizen_nexus.runtime.callers import Caller
 
@@ -44,10 +45,15 @@ class Authentication:
         What answers them.
     authenticator
         Who knows whom.
+    rate_limit
+        What counts those who are not let through, by their addresses.
     """
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+    def __init__(
+        self, app: ASGIApp, authenticator: Authenticator, rate_limit: RateLimit | None = None
+    ) -> None:
         self._app = app
+        self._rate_limit = rate_limit
         self._authenticator = authenticator
         self._jwt = authenticator.settings.jwt
         self._public_url = authenticator.settings.public_url
@@ -64,7 +70,7 @@ class Authentication:
         if path in OPEN_PATHS:
             await self._app(scope, receive, send)
         elif self._jwt is not None and path in METADATA_PATHS:
-            await self._metadata(scope, path)(scope, receive, send)
+            await self._answer(self._metadata(scope, path), scope, receive, send)
         else:
             await self._ask(scope, receive, send)
 
@@ -86,7 +92,13 @@ class Authentication:
         else:
             await self._app(sent_by(caller, scope), receive, send)
             return
-        await response(scope, receive, send)
+        await self._answer(response, scope, receive, send)
+
+    async def _answer(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._rate_limit is None:
+            await response(scope, receive, send)
+        else:
+            await self._rate_limit.let(response, scope, receive, send)
 
     async def _caller(self, scope: Scope) -> Caller:
         bearers = [value for name, value in scope["headers"] if name == b"authorization"]

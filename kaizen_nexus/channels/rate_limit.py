@@ -41,7 +41,8 @@ class WindowStorage(Storage):
     clock
         Seconds that never go back.
     capacity
-        How many windows are kept; beyond it the one that began first is forgotten.
+        How many windows are kept; beyond it those that are over are forgotten, else the one that
+        began first.
     """
 
     STORAGE_SCHEME = None
@@ -54,10 +55,11 @@ class WindowStorage(Storage):
         """Windows that were dropped before their end."""
         self._clock = clock
         self._capacity = capacity
-        self._windows: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        # By their length: of equally long ones, the first to begin is the first to end.
+        self._windows: dict[float, OrderedDict[str, tuple[int, float]]] = {}
 
     def __len__(self) -> int:
-        return len(self._windows)
+        return sum(map(len, self._windows.values()))
 
     @property
     def base_exceptions(self) -> type[Exception]:
@@ -66,24 +68,24 @@ class WindowStorage(Storage):
 
     def incr(self, key: str, expiry: float, amount: int = 1) -> int:
         """Count `amount` in the window of `key`, which lasts `expiry` seconds if it is new."""
-        count, end = self._windows.get(key, (0, 0.0))
+        windows = self._windows.setdefault(expiry, OrderedDict())
+        count, end = windows.get(key, (0, 0.0))
         now = self._clock()
         if end <= now:
-            self._windows.pop(key, None)
+            windows.pop(key, None)
             self._make_room(now)
             count, end = 0, now + expiry
-        self._windows[key] = (count + amount, end)
+        windows[key] = (count + amount, end)
         return count + amount
 
     def get(self, key: str) -> int:
         """Return the count of a key's window."""
-        count, end = self._windows.get(key, (0, 0.0))
+        count, end = self._window(key)
         return count if end > self._clock() else 0
 
     def get_expiry(self, key: str) -> float:
         """Return when a key's window ends, by the storage's clock."""
-        now = self._clock()
-        return max(now, self._windows.get(key, (0, now))[1])
+        return max(self._clock(), self._window(key)[1])
 
     def check(self) -> bool:
         """Return whether the storage works."""
@@ -91,22 +93,34 @@ class WindowStorage(Storage):
 
     def reset(self) -> int:
         """Forget everything, and return how much that was."""
-        number = len(self._windows)
+        number = len(self)
         self._windows.clear()
         return number
 
     def clear(self, key: str) -> None:
         """Forget a key."""
-        self._windows.pop(key, None)
+        for windows in self._windows.values():
+            windows.pop(key, None)
+
+    def _window(self, key: str) -> tuple[int, float]:
+        for windows in self._windows.values():
+            if key in windows:
+                return windows[key]
+        return 0, 0.0
 
     def _make_room(self, now: float) -> None:
-        while self._windows:
-            key, (_, end) = next(iter(self._windows.items()))
-            if end > now:
-                if len(self._windows) < self._capacity:
-                    return
-                self.forgotten += 1
-            del self._windows[key]
+        began_first: tuple[float, OrderedDict[str, tuple[int, float]]] | None = None
+        for length, windows in self._windows.items():
+            while windows:
+                key, (_, end) = next(iter(windows.items()))
+                if end > now:
+                    if began_first is None or end - length < began_first[0]:
+                        began_first = (end - length, windows)
+                    break
+                del windows[key]
+        if began_first is not None and len(self) >= self._capacity:
+            began_first[1].popitem(last=False)
+            self.forgotten += 1
 
 
 class RateLimit:
@@ -143,8 +157,12 @@ class RateLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
+        await self.let(self._app, scope, receive, send)
+
+    async def let(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let another app answer, if its caller has not asked too often by now."""
         if scope["type"] != "http" or self._is_exempt(scope):
-            await self._app(scope, receive, send)
+            await app(scope, receive, send)
             return
         key = _key(scope)
         exceeded = [limit for limit in self._limits if not self._limiter.test(limit, key)]
@@ -169,7 +187,7 @@ class RateLimit:
             )
             await refusal(scope, receive, send_with_headers)
             return
-        await self._app(scope, receive, send_with_headers)
+        await app(scope, receive, send_with_headers)
 
     @staticmethod
     def _is_exempt(scope: Scope) -> bool:

@@ -81,12 +81,13 @@ def asgi_stack(
     )
     # What is to come before every request goes around this.
     app: ASGIApp = DirectRoute(routes, execution, mcp)
+    rate_limit = None
     if options.rate_limit is not None:
         from kaizen_nexus.channels.rate_limit import RateLimit, parse_rate_limit
 
-        app = RateLimit(app, parse_rate_limit(options.rate_limit))
+        app = rate_limit = RateLimit(app, parse_rate_limit(options.rate_limit))
     if options.authenticator is not None:
-        app = Authentication(app, options.authenticator)
+        app = Authentication(app, options.authenticator, rate_limit)
     if options.trusted_proxies:
         app = TrustedProxies(app, options.trusted_proxies)
     return AddressCheck(app, options.allowed_hosts, options.allowed_origins)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import httpx2
 import pytest
 
-from kaizen_nexus import Nexus, deploy_multi_channel
+from kaizen_nexus import Auth, Nexus, deploy_multi_channel
+from kaizen_nexus.runtime.access.keyfile import create_key
 
 
 def echo(query: str = "") -> str:
@@ -38,6 +41,27 @@ def test_every_channel_counts(path: str, body: dict[str, object]) -> None:
             assert http.get("/health/live").status_code == 200
             other = http.post(path, json=body, headers={"X-Forwarded-For": "203.0.113.5"})
             assert other.headers["ratelimit"].startswith('"hour";r=1;')
+    finally:
+        app.close()
+
+
+def test_who_is_not_let_in_counts_by_address_and_costs_nobody_else(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    key, _ = create_key(file, "ada", ["*"])
+    app = Nexus(api_port=0, rate_limit="2/hour", auth=Auth(api_keys=file))
+    app.start(blocking=False)
+    try:
+        with httpx2.Client(base_url=app.url, timeout=10) as http:
+            guess = f"{key[:-1]}{'a' if key[-1] != 'a' else 'b'}"
+            answers = [http.get("/docs", headers={"X-API-Key": guess}) for _ in range(3)]
+            assert [a.status_code for a in answers] == [401, 401, 429]
+            assert [a.headers["ratelimit"].partition(";t=")[0] for a in answers] == [
+                f'"hour";r={left}' for left in (1, 0, 0)
+            ]
+            assert http.get("/docs").status_code == 429
+            assert http.get("/health/ready").status_code == 200
+            answer = http.get("/docs", headers={"X-API-Key": key})
+            assert (answer.status_code, answer.headers["ratelimit"][:11]) == (200, '"hour";r=1;')
     finally:
         app.close()
 

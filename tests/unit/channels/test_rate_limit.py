@@ -119,6 +119,19 @@ def test_what_is_counted_is_bounded(clock: Clock) -> None:
     assert (len(storage), storage.forgotten) == (1, 1000)
 
 
+def test_what_is_over_makes_room_before_what_lasts_longer(clock: Clock) -> None:
+    storage = WindowStorage(clock, capacity=100)
+    storage.incr("the day of somebody", 86_400)
+    for number in range(1000):
+        storage.incr(f"a second of caller {number}", 1)
+        clock.now += 0.5
+    assert storage.get("the day of somebody") == 1
+    assert (len(storage) < 5, storage.forgotten) == (True, 0)
+    for number in range(100):
+        storage.incr(f"a minute of caller {number}", 60)
+    assert storage.get("the day of somebody") == 0, "it began first, and none is over"
+
+
 @pytest.mark.parametrize(
     "rate_limit", [0, -1, True, 1.5, "", "x", "0/minute", "10", "10/fortnight", "10/minute;", None]
 )
