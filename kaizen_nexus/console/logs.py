@@ -16,10 +16,10 @@ _CONTROL = re.compile(
 """What moves the cursor, ends lines or turns the direction of writing."""
 
 _SECRET = re.compile(
-    r"\beyJ[\w-]{4,}\.[\w-]+\.[\w-]*"  # a JWT
-    r"|\bkn_[0-9a-f]{16}_[\w-]+"  # an API key
+    r"(?<![0-9A-Za-z])eyJ[\w-]{4,}\.[\w-]+\.[\w-]*"  # a JWT
+    r"|(?<![0-9A-Za-z])kn_[0-9a-f]{16}_[\w-]+"  # an API key
     r"|(?<=[Bb]earer )[\w.~+/=-]+"
-    r"|\b[0-9a-f]{32}\b"  # the id of a session
+    r"|(?<![0-9A-Za-z])[0-9a-f]{32}(?![0-9A-Za-z])"  # the id of a session
 )
 SHOWN = 6
 

@@ -86,6 +86,8 @@ class _Work:
 
     def __call__(self) -> Any:
         with self._lock:
+            if self._abandoned:  # after a thread had taken it, and before it began
+                return None
             self._running = True
         try:
             return self._function()
@@ -98,6 +100,6 @@ class _Work:
     def abandon(self) -> None:
         """Count the call if it runs; one that has not begun never will."""
         with self._lock:
+            self._abandoned = True
             if self._running:
-                self._abandoned = True
                 self._count(1)

@@ -23,6 +23,7 @@ from kaizen_nexus.runtime.errors import AuthenticationUnavailableError
 __all__ = ["IssuerKeys", "PublicKey"]
 
 MAX_BYTES = 512 * 1024
+CHUNK = 64 * 1024
 MAX_KEYS = 100
 _USABLE = frozenset(ALGORITHMS.values())
 
@@ -128,7 +129,7 @@ class IssuerKeys:
     async def _fetch(self) -> None:
         settings = self._settings
         try:
-            # What a server that sends a byte a second takes is bounded by this alone.
+            # Name resolution and a head that comes byte by byte are bounded by this alone.
             with anyio.fail_after(settings.timeout):
                 if settings.url is None:
                     data = await to_thread.run_sync(_read_file, Path(settings.jwks))
@@ -153,14 +154,20 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _read_url(url: str, timeout: float) -> bytes:
+    """Return what is published at `url`, in good time, however little of it comes at once."""
+    deadline = time.monotonic() + timeout
     opener = urllib.request.build_opener(_NoRedirects)
+    data = bytearray()
     try:
         with opener.open(url, timeout=timeout) as answer:
-            data: bytes = answer.read(MAX_BYTES + 1)
+            while len(data) <= MAX_BYTES and (part := answer.read1(CHUNK)):
+                if time.monotonic() > deadline:
+                    raise TimeoutError
+                data += part
     except urllib.error.HTTPError as error:
         error.close()
         raise
-    return data
+    return bytes(data)
 
 
 def _read_file(path: Path) -> bytes:

@@ -58,8 +58,10 @@ class JwtSettings:
         if wrong or not self.algorithms or isinstance(self.algorithms, str):
             known = ", ".join(ALGORITHMS)
             raise ValueError(f"algorithms must be some of {known}; got {wrong or self.algorithms}")
-        if not (self.leeway >= 0 and self.timeout > 0 and self.refresh_seconds > 0):
-            raise ValueError("leeway, timeout and refresh_seconds are seconds, and not negative")
+        if not (self.leeway >= 0 and self.retry_seconds >= 0):
+            raise ValueError("leeway and retry_seconds are seconds, and not negative")
+        if not (self.timeout > 0 and self.refresh_seconds > 0):
+            raise ValueError("timeout and refresh_seconds are seconds, and more than 0")
         url = self.url
         if url is not None:
             parts = urlsplit(url)

@@ -97,7 +97,7 @@ class TokenVerifier:
         caller = self._caller(claims)
         if len(self._believed) >= MAX_BELIEVED:
             del self._believed[next(iter(self._believed))]
-        until = float(claims["exp"]) + self._settings.leeway
+        until = claims["exp"] + self._settings.leeway
         self._believed[fingerprint] = _Believed(caller, key_id, key, until)
         return caller
 
@@ -119,7 +119,7 @@ class TokenVerifier:
     def _claims(self, token: str, key: PublicKey, algorithm: str) -> dict[str, Any]:
         settings = self._settings
         try:
-            return jwt.decode(
+            claims = jwt.decode(
                 token,
                 key.key,
                 algorithms=[algorithm],
@@ -128,6 +128,8 @@ class TokenVerifier:
                 leeway=settings.leeway,
                 options={"require": _REQUIRED},
             )
+            # Which not every whole number of JSON can be.
+            claims["exp"] = float(claims["exp"])
         except jwt.ExpiredSignatureError:
             reason = "the token has expired"
         except jwt.ImmatureSignatureError:
@@ -140,6 +142,8 @@ class TokenVerifier:
             reason = f"the token lacks one of the claims {', '.join(_REQUIRED)}"
         except Exception:  # what cannot be checked is not believed
             reason = "the token's signature or form is wrong"
+        else:
+            return claims
         raise _refused(reason)
 
     def _caller(self, claims: dict[str, Any]) -> Caller:

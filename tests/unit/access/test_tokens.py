@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import threading
 import time
 from pathlib import Path
+from socketserver import StreamRequestHandler, TCPServer
 from typing import Any
 
 import jwt
@@ -76,6 +79,7 @@ NOW = int(time.time())
         {"exp": None},
         {"exp": "soon"},
         {"exp": 1e400},
+        {"exp": 10**400},
         {"nbf": NOW + 86_400},
         {"iat": NOW + 86_400},
         {"iss": "https://other.example"},
@@ -95,7 +99,7 @@ NOW = int(time.time())
         {"sub": "ada\r\nlog line"},
         {"sub": "\udc80"},
     ],
-    ids=str,
+    ids=lambda changes: str(changes)[:40],
 )
 def test_a_token_with_such_a_claim_is_not_believed(
     issuer: Issuer, settings: JwtSettings, changes: dict[str, Any]
@@ -165,6 +169,8 @@ def test_the_issuers_clock_may_be_off_a_little(issuer: Issuer, settings: JwtSett
         {"algorithms": "RS256"},
         {"jwks": "http://issuer.example/keys"},
         {"leeway": -1},
+        {"retry_seconds": -1},
+        {"retry_seconds": float("nan")},
         {"timeout": 0},
     ],
     ids=str,
@@ -302,6 +308,34 @@ def test_redirects_are_not_followed(issuer: Issuer) -> None:
             assert elsewhere.asked == 0
 
     asyncio.run(scenario())
+
+
+def test_keys_that_come_byte_by_byte_are_not_waited_for_longer_than_others(issuer: Issuer) -> None:
+    """Nor does a thread stay behind that reads them."""
+    threads = set(threading.enumerate())
+    ended = threading.Event()
+
+    class Dripping(StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n")
+            with contextlib.suppress(OSError):
+                while not ended.wait(0.01):
+                    self.wfile.write(b" ")
+            ended.set()
+
+    async def scenario() -> None:
+        settings = JwtSettings(ISSUER, AUDIENCE, f"http://127.0.0.1:{port}/keys", timeout=0.1)
+        with pytest.raises(AuthenticationUnavailableError):
+            await IssuerKeys(settings).find("rsa")
+        assert await asyncio.to_thread(ended.wait, 10), "whoever sent them was not hung up on"
+
+    with TCPServer(("127.0.0.1", 0), Dripping) as server:
+        port = server.server_address[1]
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        asyncio.run(scenario())
+        thread.join()
+    assert set(threading.enumerate()) <= threads
 
 
 def test_who_gives_up_waiting_for_the_keys_does_not_end_it_for_others(issuer: Issuer) -> None:

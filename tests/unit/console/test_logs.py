@@ -38,6 +38,9 @@ def test_control_characters_are_escaped(text: str, shown: str) -> None:
         ("kn_0123456789abcdef_" + "Az09-_" * 7 + "x", "kn_012[...]"),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl", "eyJhbG[...]"),
         ("Bearer abcdefghijklmnop", "Bearer abcdef[...]"),
+        ("session_0123456789abcdef0123456789abcdef_2", "session_012345[...]_2"),
+        ("my_kn_0123456789abcdef_" + "Az09-_" * 7 + "x", "my_kn_012[...]"),
+        ("my_eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl", "my_eyJhbG[...]"),
     ],
 )
 def test_secrets_are_shortened(secret: str, shown: str) -> None:
