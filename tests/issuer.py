@@ -22,6 +22,15 @@ ISSUER = "https://issuer.example"
 AUDIENCE = "https://agents.example/mcp"
 
 
+class Clock:
+    """Seconds that a test sets."""
+
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class Issuer:
     """Signs tokens with RS256 under the key id "rsa", and with ES256 under "ec"."""
 
