@@ -85,6 +85,10 @@ class TestNames:
     def test_a_reserved_name_is_preceded_by_input(self, name: str) -> None:
         assert read(texts(name), f"--input-{name}", "x").inputs == {name: "x"}
 
+    def test_the_options_of_all_commands_are_reserved(self) -> None:
+        options = [item.value for item in texts().complete([], "--")]
+        assert sorted(options) == sorted(f"--{name}" for name in RESERVED)
+
     def test_the_reserved_option_keeps_its_meaning(self) -> None:
         line = read(texts("session", "output"), "--session", "abc", "-o", "json")
         assert line == CommandLine({}, "abc", json_output=True)
@@ -115,8 +119,8 @@ class TestNames:
         options = [item.value for item in command.complete([], "--")]
         assert len(options) == len(set(options))
         own = [option for option in options if option.removeprefix("--") not in RESERVED]
-        reached = [next(iter(read(command, option, "x").inputs)) for option in own]
-        assert len(reached) == len(set(reached))
+        reached = [name for option in own for name in read(command, option, "x").inputs]
+        assert len(reached) == len(own) == len(set(reached))
         assert set(reached) <= set(names)
         assert all(option in described for option in own)
         identifiers = {n for n in names if n.isidentifier() and n.isascii() and n.strip("_")}
