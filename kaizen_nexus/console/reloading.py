@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 import sysconfig
+import time
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Reloader"]
 
+Stamps = dict[Path, tuple[int, int] | None]
+"""Time of modification and size of each file; None for one that is not there, or not as loaded."""
+TICK = 10_000_000
+"""How many nanoseconds before it happened a change of a file may be dated."""
 _FOREIGN = frozenset({"site-packages", "dist-packages"})
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 _OWN = __name__.partition(".")[0]
@@ -42,15 +47,20 @@ class Reloader:
     folder
         Where the app's own modules are; the standard library and installed packages are left alone,
         even if they are below it.
+    since
+        When loading it began, in nanoseconds of the time of day: what was saved later may not be
+        what was loaded.
     """
 
-    def __init__(self, app: Nexus, target: str, folder: Path) -> None:
+    def __init__(self, app: Nexus, target: str, folder: Path, since: int) -> None:
         self._app = app
         self._target = target
         self._folder = folder.resolve()
         self._names = app.runtime.registry.names()
-        self._files = self._files_of(self._modules().values())
-        self._seen = self._changed = _stamps(self._files)
+        self._files: set[Path] = set()
+        self._seen: Stamps = {}
+        self._changed: Stamps = {}
+        self._watch(self._files_of(self._modules().values()), since)
 
     def poll(self) -> None:
         """Reload if a file has changed, but not since the last call: it may be half written."""
@@ -58,9 +68,13 @@ class Reloader:
         settled, self._changed = stamps == self._changed, stamps
         if settled and stamps != self._seen:
             self._seen = stamps
-            self._reload()
+            outcome = self._reload()
+            # Who reads this may rely on it: nothing here refers to the modules that went.
+            click.echo(outcome, err=True)
 
-    def _reload(self) -> None:
+    def _reload(self) -> str:
+        """Exchange the modules, or leave it, and return what to say of that."""
+        since = time.time_ns()
         former = self._modules()
         for name in former:
             del sys.modules[name]
@@ -70,7 +84,8 @@ class Reloader:
         try:
             fresh = load_app(self._target)
         except (Exception, SystemExit) as error:
-            self._watch({*self._files_of(self._modules().values()), *_files_behind(error)})
+            files = {*self._files_of(self._modules().values()), *_files_behind(error)}
+            self._watch(files, since)
             for name in self._modules():
                 del sys.modules[name]
             sys.modules.update(former)
@@ -79,15 +94,14 @@ class Reloader:
             reason = (
                 f": {error.format_message()}" if isinstance(error, click.ClickException) else ""
             )
-            click.echo(f"Not reloaded{reason}. The former code still answers.", err=True)
-            return
+            return f"Not reloaded{reason}. The former code still answers."
         modules = self._modules()
-        self._watch(self._files_of(modules.values()))
+        self._watch(self._files_of(modules.values()), since)
         if fresh is self._app:  # of a module outside the folder, onto which these have deployed
             self._names = self._app.runtime.registry.names()
         else:
             self._adopt(fresh, modules.values())
-        click.echo(f"Reloaded. Workflows: {', '.join(self._names) or 'none'}", err=True)
+        return f"Reloaded. Workflows: {', '.join(self._names) or 'none'}"
 
     def _adopt(self, fresh: Nexus, modules: Iterable[ModuleType]) -> None:
         """Let the running app answer with what `fresh` has deployed, and stand in its place."""
@@ -104,11 +118,14 @@ class Reloader:
                     setattr(module, attribute, self._app)
         fresh.close()
 
-    def _watch(self, files: set[Path]) -> None:
-        """Watch these too; what has changed since they were loaded is seen the next time."""
-        new = files - self._files
+    def _watch(self, files: set[Path], since: int) -> None:
+        """Watch these too; what has changed since loading them began is seen the next time."""
+        new = _stamps(files - self._files)
         self._files |= files
-        self._seen = {**self._seen, **_stamps(new)}
+        for file, stamp in new.items():
+            if stamp is not None and stamp[0] > since - TICK:
+                new[file] = None
+        self._seen = {**self._seen, **new}
         self._changed = dict(self._seen)
 
     def _modules(self) -> dict[str, ModuleType]:
@@ -134,7 +151,7 @@ def _path_of(module: ModuleType) -> Path | None:
     return Path(file).resolve() if isinstance(file, str) else None
 
 
-def _stamps(files: Iterable[Path]) -> dict[Path, tuple[int, int] | None]:
+def _stamps(files: Iterable[Path]) -> Stamps:
     """Return what tells one content of each file from another; None for one that is not there."""
     return {file: _stamp(file) for file in files}
 

@@ -85,6 +85,7 @@ def serve(
     interrupt_then_leave()
     # What was compiled is valid for a second after the file, and may be stale then.
     sys.dont_write_bytecode = sys.dont_write_bytecode or reload
+    since = time.time_ns()
     app = load_app(target)
     given = {"host": host, "api_port": port, "mcp_port": mcp_port, "shutdown_grace": grace}
     for setting, value in given.items():
@@ -100,7 +101,7 @@ def serve(
         if reload:
             from kaizen_nexus.console.reloading import Reloader
 
-            poll = Reloader(app, target, folder_of(target)).poll
+            poll = Reloader(app, target, folder_of(target), since).poll
         app.start(blocking=False, server=server)
         click.echo(_announcement(app), err=True)
         while app.health_check()["status"] == "healthy":

@@ -69,7 +69,10 @@ class Conversation:
         self._session = body.get("session_id", self._session)
         return body["result"] if answer.status == 200 else answer.status
 
-    def close(self) -> None:
+    def __enter__(self) -> Conversation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._connection.close()
 
 
@@ -81,27 +84,27 @@ def test_new_code_answers_over_the_old_connection_in_the_old_session(
     texts.write_text(TEXTS)
     server = serve(SERVICE, "--reload")
     me = {"name": "Ada"}
-    conversation = Conversation(server)
-    assert conversation.ask("greet", whom=me) == "Hello Ada, 1"
+    with Conversation(server) as conversation:
+        assert conversation.ask("greet", whom=me) == "Hello Ada, 1"
 
-    texts.write_text(TEXTS.replace("Hello", "Salut"))  # of the same size, perhaps the same second
-    server.wait_for("Reloaded. Workflows: greet, loaded, deployed\n")
-    assert conversation.ask("greet", whom=me) == "Salut Ada, 2"
-    assert conversation.ask("loaded") == [1, 1]
+        # Of the same size, perhaps in the same second.
+        texts.write_text(TEXTS.replace("Hello", "Salut"))
+        server.wait_for("Reloaded. Workflows: greet, loaded, deployed\n")
+        assert conversation.ask("greet", whom=me) == "Salut Ada, 2"
+        assert conversation.ask("loaded") == [1, 1]
 
-    texts.write_text("GREETING = ")
-    server.wait_for("Not reloaded. The former code still answers.\n")
-    server.wait_for("SyntaxError")
-    assert conversation.ask("greet", whom=me) == "Salut Ada, 3"
+        texts.write_text("GREETING = ")
+        server.wait_for("Not reloaded. The former code still answers.\n")
+        server.wait_for("SyntaxError")
+        assert conversation.ask("greet", whom=me) == "Salut Ada, 3"
 
-    texts.write_text(TEXTS.replace("Hello", "Good morning"))
-    server.wait_for("Reloaded.", times=2)
-    assert conversation.ask("greet", whom=me) == "Good morning Ada, 4"
+        texts.write_text(TEXTS.replace("Hello", "Good morning"))
+        server.wait_for("Reloaded.", times=2)
+        assert conversation.ask("greet", whom=me) == "Good morning Ada, 4"
 
-    server.file.write_text(SERVICE.replace("greet, loaded, deployed", "greet, deployed"))
-    server.wait_for("Reloaded. Workflows: greet, deployed\n")
-    assert conversation.ask("loaded") == 404
-    assert conversation.ask("deployed") == ["greet", "deployed"]
+        server.file.write_text(SERVICE.replace("greet, loaded, deployed", "greet, deployed"))
+        server.wait_for("Reloaded. Workflows: greet, deployed\n")
+        assert conversation.ask("loaded") == 404
+        assert conversation.ask("deployed") == ["greet", "deployed"]
 
-    conversation.close()
     assert server.stop() == 0

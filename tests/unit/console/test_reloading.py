@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +47,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (project, "texts", TEXTS.format("Hello")),
     ):
         place.mkdir(exist_ok=True)
-        (place / f"{name}.py").write_text(content)
+        file = place / f"{name}.py"
+        file.write_text(content)
+        os.utime(file, (0, 0))  # long before it is loaded
         monkeypatch.syspath_prepend(place)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield project
@@ -62,8 +66,9 @@ def change(file: Path, reloader: Reloader) -> None:
 def test_an_app_that_lies_elsewhere_goes_on_being_served(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    since = time.time_ns()
     app: Nexus = load_app("service:app")
-    reloader = Reloader(app, "service:app", folder)
+    reloader = Reloader(app, "service:app", folder, since)
     app.start(blocking=False)
     try:
         change(folder / "texts.py", reloader)
@@ -83,8 +88,9 @@ def test_the_standard_library_is_left_alone_wherever_it_is(
 ) -> None:
     monkeypatch.setattr(reloading, "_STANDARD_LIBRARY", folder)
     texts = importlib.import_module("texts")
+    since = time.time_ns()
     app: Nexus = load_app("service:app")
-    change(folder / "texts.py", Reloader(app, "service:app", folder.parent))
+    change(folder / "texts.py", Reloader(app, "service:app", folder.parent, since))
     assert sys.modules["texts"] is texts
     assert not capsys.readouterr().err
     app.close()
