@@ -15,7 +15,6 @@ import pytest
 
 import kaizen_nexus
 from kaizen_nexus.channels.mcp.client import StdioCommand, connect, latest_version
-from kaizen_nexus.channels.mcp.stdin import InterruptibleInput
 
 pytestmark = pytest.mark.anyio
 
@@ -196,42 +195,6 @@ def test_a_client_may_cancel_what_it_waits_for(process: subprocess.Popen[bytes])
     assert receive(process) == {"jsonrpc": "2.0", "id": 2, "result": {}}
 
 
-@pytest.mark.parametrize(
-    ("line", "error"),
-    [
-        (b'{"jsonrpc": "2.0", "id": 1, "method": "foo/bar"}', -32601),
-        (b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {}}', -32602),
-        (b'{"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"cursor": 3}}', -32602),
-    ],
-)
-def test_a_bad_request_is_refused(
-    process: subprocess.Popen[bytes], line: bytes, error: int
-) -> None:
-    pipe(process.stdin).write(line + b"\n")
-    pipe(process.stdin).flush()
-    assert receive(process)["error"]["code"] == error
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"{",
-        b"[]",
-        b"\xff",
-        b"[" * 1_000,
-        rb'{"\ud800": 1}',
-        b'{"id": 1, "method": "ping"}',
-        b'{"jsonrpc": "2.0", "method": "foo"}',
-        b'{"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": [1]}}',
-        b'{"jsonrpc": "2.0", "id": 9, "result": {}}',
-    ],
-)
-def test_what_cannot_be_answered_is_dropped(process: subprocess.Popen[bytes], line: bytes) -> None:
-    pipe(process.stdin).write(line + b"\n")
-    send(process, "ping", request_id=2)
-    assert receive(process) == {"jsonrpc": "2.0", "id": 2, "result": {}}
-
-
 def test_tools_are_not_served_before_the_handshake(started: subprocess.Popen[bytes]) -> None:
     send(started, "ping")
     assert receive(started)["result"] == {}
@@ -292,24 +255,9 @@ def test_a_running_agent_is_cancelled_at_the_end(
     assert pipe(process.stderr).read() == b"cancelled\nended cleanly\n"
 
 
-def test_input_ends_when_it_is_interrupted_and_stays_ended() -> None:
-    reader, writer = os.pipe()
-    try:
-        with InterruptibleInput(reader) as source:
-            os.write(writer, b"first\n")
-            assert source.read(100) == b"first\n"
-            source.interrupt()
-            os.write(writer, b"second\n")
-            assert source.read(100) == b""
-            assert source.read(100) == b""
-    finally:
-        os.close(reader)
-        os.close(writer)
-
-
 def test_standard_output_is_served_once_at_a_time() -> None:
     program = """
-import io, sys
+import os
 from kaizen_nexus.channels.mcp.stdout import claimed_stdout
 
 with claimed_stdout() as first:
@@ -318,13 +266,11 @@ with claimed_stdout() as first:
         with claimed_stdout():
             raise AssertionError("claimed twice")
     except RuntimeError as error:
-        first.write(f"{error}\\n")
+        os.write(first, f"{error}\\n".encode())
 with claimed_stdout() as second:
-    second.write("again\\n")
+    print("diverted, too")
+    os.write(second, b"again\\n")
 print("restored")
-sys.stdout = io.StringIO()
-with claimed_stdout() as third:
-    assert third is None
 """
     completed = subprocess.run(
         [sys.executable, "-W", "error", "-c", program], cwd=ROOT, capture_output=True, timeout=60
@@ -334,4 +280,4 @@ with claimed_stdout() as third:
         b"again",
         b"restored",
     ]
-    assert completed.stderr == b"diverted\n"
+    assert completed.stderr == b"diverted\ndiverted, too\n"

@@ -16,7 +16,7 @@ import anyio
 
 from kaizen_nexus.channels.body import DEFAULT_MAX_BODY, BodyTooLargeError, receive_body
 from kaizen_nexus.channels.mcp.changes import ToolChanges
-from kaizen_nexus.channels.mcp.plain import PlainCalls, again
+from kaizen_nexus.channels.mcp.plain_http import PlainRequests, again
 from kaizen_nexus.channels.mcp.server import Methods, build_server
 from kaizen_nexus.channels.problems import problem_of, problem_response
 from kaizen_nexus.channels.strict_json import StrictJsonError, check_keys
@@ -60,7 +60,7 @@ class McpEndpoint:
         methods = Methods(runtime)
         self._server = build_server(runtime, self._changes, methods=methods)
         plain = self._server.plain
-        self._plain = None if plain is None else PlainCalls(plain, methods, max_body)
+        self._plain = None if plain is None else PlainRequests(plain, methods, max_body)
         self._run: _Run | None = None
         self._stopped_on: asyncio.AbstractEventLoop | None = None
 

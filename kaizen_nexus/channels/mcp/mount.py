@@ -33,7 +33,7 @@ class McpMount:
     runtime
         What the tools run on.
     max_body
-        How many bytes a request body may have.
+        How many bytes a request body, or a line of a client over stdio, may have.
     """
 
     def __init__(self, runtime: Runtime, max_body: int) -> None:
@@ -96,7 +96,7 @@ class McpMount:
         from kaizen_nexus.channels.mcp.stdio import run_stdio
 
         self._stdio = ToolChanges()
-        run_stdio(self._runtime, self._stdio, begin)
+        run_stdio(self._runtime, self._stdio, begin, max_line=self._max_body)
 
     async def _loaded(self) -> McpEndpoint:
         if self._endpoint is None:

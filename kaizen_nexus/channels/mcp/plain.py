@@ -1,46 +1,62 @@
 """Plain calls of tools: those that can be answered without the SDK, as the SDK would.
 
-A call is plain if it is one POST of the era without handshakes, with the headers that belong to it
-and no argument mirrored in others, whose envelope says what it must and asks for nothing else. Of
-anything that is not, or might not be, the SDK decides, which then reads the same request.
+A call is plain if it is one message whose envelope says what it must, and that asks for nothing but
+the result. Of anything that is not, or might not be, the SDK decides, which then reads the same
+message.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
-from kaizen_nexus.channels.callers import caller_of
-from kaizen_nexus.channels.mcp.sdk.surface import INVALID_PARAMS, Json, Plain, ProtocolError
+from kaizen_nexus.channels.mcp.sdk.surface import Json, Plain, ProtocolError
 from kaizen_nexus.channels.strict_json import LARGE, MAX_DEPTH, check_keys
 
 if TYPE_CHECKING:
-    from starlette.types import Message, Receive, Scope, Send
-
     from kaizen_nexus.channels.mcp.server import Methods
+    from kaizen_nexus.runtime.callers import Caller
 
-__all__ = ["PlainCalls"]
+__all__ = ["METHOD", "Call", "PlainCalls"]
 
+METHOD = "tools/call"
 MAX_ENVELOPES = 256
 MAX_ENVELOPE = 4096
 """How many envelopes that were found valid are remembered, and how long they may be, in bytes."""
 
-_METHOD = "tools/call"
-_ACCEPT = frozenset(
-    {
-        b"*/*",
-        b"application/json",
-        b"application/json, text/event-stream",
-        b"application/json,text/event-stream",
-        b"text/event-stream, application/json",
-    }
-)
-_JSON = (b"content-type", b"application/json")
+
+class _Params(msgspec.Struct, forbid_unknown_fields=True, rename={"meta": "_meta"}):
+    name: str
+    meta: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    arguments: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class Call(msgspec.Struct, forbid_unknown_fields=True):
+    """A request to call a tool."""
+
+    jsonrpc: Literal["2.0"]
+    id: int | str
+    method: Literal["tools/call"]
+    params: _Params
+
+
+class _Envelope(NamedTuple):
+    """A valid ``_meta``, in which no key comes twice."""
+
+    asks_for_progress: bool
+    objects: int
+    colons: int
+
+
+_DECODER = msgspec.json.Decoder(Call)
+_ENCODER = msgspec.json.Encoder()
+_NO_ENVELOPE = b"{}"
+_REQUIRED_MEMBERS = len(Call.__struct_fields__) + 1  # and the name of the tool
 
 
 class PlainCalls:
-    """Answers plain calls.
+    """Reads and answers plain calls, whatever brings them.
 
     Parameters
     ----------
@@ -48,118 +64,88 @@ class PlainCalls:
         What the SDK says is plain.
     methods
         What calls tools.
-    max_body
-        How many bytes a request body may have.
     """
 
-    def __init__(self, plain: Plain, methods: Methods, max_body: int) -> None:
+    def __init__(self, plain: Plain, methods: Methods) -> None:
         self._plain = plain
         self._methods = methods
-        self._max_body = max_body
-        self._expected = {
-            b"mcp-protocol-version": plain.version.encode(),
-            b"mcp-method": _METHOD.encode(),
-        }
-        self._envelopes: set[bytes] = set()
+        self._envelopes: dict[bytes, _Envelope] = {}
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
-        """Answer a request if it is a plain call; if not, return where to receive it from."""
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        if not self._are_plain(headers, len(scope["headers"])) or self._plain.observed():
-            return receive
-        message = await receive()
-        call = self._read(message)
-        if (
-            call is None
-            or headers.get(b"mcp-name") != call.params.name.encode()
-            or not self._methods.is_plain(call.params.name, caller_of(scope))
-        ):
-            return again(message, receive)
-        status, body = await self._call(call, scope)
-        length = (b"content-length", b"%d" % len(body))
-        await send({"type": "http.response.start", "status": status, "headers": [_JSON, length]})
-        await send({"type": "http.response.body", "body": body})
-        return None
+    def are_observed(self) -> bool:
+        """Whether the SDK is to see every call, for somebody who is told of it."""
+        return self._plain.observed()
 
-    def _are_plain(self, headers: dict[bytes, bytes], number: int) -> bool:
-        return (
-            len(headers) == number  # none comes twice
-            and headers.get(b"accept") in _ACCEPT
-            and headers.get(b"content-type", b"").startswith(b"application/json")
-            and self._expected.items() <= headers.items()
-        )
-
-    def _read(self, message: Message) -> _Call | None:
-        """Return the call that a message is the whole of, if it is one and plain."""
-        if message["type"] != "http.request" or message.get("more_body", False):
-            return None
-        body: bytes = message.get("body", b"")
-        if (
-            len(body) > min(LARGE, self._max_body)
-            or body.count(b"{") + body.count(b"[") > MAX_DEPTH
-        ):
+    def read(self, text: bytes, caller: Caller) -> Call | None:
+        """Return the call that a message is, if it is one and plain."""
+        if len(text) > LARGE or text.count(b"{") + text.count(b"[") > MAX_DEPTH:
             return None
         try:
-            call = _DECODER.decode(body)
-            check_keys(body)  # which msgspec does not
-        except (msgspec.MsgspecError, ValueError, RecursionError):
+            call = _DECODER.decode(text)
+            meta = call.params.meta
+            envelope = self._envelope(_NO_ENVELOPE if meta is msgspec.UNSET else bytes(meta))
+            if envelope is None:
+                return None
+            if not _has_each_key_once(text, call.params, envelope):
+                check_keys(text)  # which msgspec does not
+        except (ValueError, RecursionError):  # msgspec's own errors among them
             return None
-        return call if self._is_valid(bytes(call.params.meta)) else None
+        name = call.params.name
+        if envelope.asks_for_progress and self._methods.is_streaming(name):
+            return None
+        return call if self._methods.is_plain(name, caller) else None
 
-    def _is_valid(self, envelope: bytes) -> bool:
-        """Whether the SDK finds nothing wrong with an envelope; clients send the same each time."""
-        if envelope in self._envelopes:
-            return True
-        if len(envelope) > MAX_ENVELOPE:
-            return False
-        try:
-            valid = self._plain.takes(msgspec.json.decode(envelope))
-        except ValueError:
-            return False
-        if valid:
-            if len(self._envelopes) >= MAX_ENVELOPES:
-                self._envelopes.clear()
-            self._envelopes.add(envelope)
-        return valid
-
-    async def _call(self, call: _Call, scope: Scope) -> tuple[int, bytes]:
-        """Return the status and the body of the answer."""
+    async def answer(self, call: Call, caller: Caller) -> tuple[bytes, int | None]:
+        """Return the answer as JSON text, and the code of the error that it is, if it is one."""
         reply: Json = {"jsonrpc": "2.0", "id": call.id}
-        status = 200
+        code = None
         try:
             result = await self._methods.call_plain(
-                call.params.name, call.params.arguments or {}, caller_of(scope)
+                call.params.name, call.params.arguments or {}, caller
             )
             reply["result"] = self._plain.members | result
         except ProtocolError as error:
-            reply["error"] = {"code": error.code, "message": error.message}
-            if error.code == INVALID_PARAMS:
-                status = 400
-        return status, _ENCODER.encode(reply)
+            code = error.code
+            reply["error"] = {"code": code, "message": error.message}
+        return _ENCODER.encode(reply), code
+
+    def _envelope(self, text: bytes) -> _Envelope | None:
+        """Return what an envelope says; None if the SDK might find something wrong with it.
+
+        Clients send the same each time.
+
+        Raises
+        ------
+        ValueError
+            It is no JSON, or has a key twice.
+        """
+        known = self._envelopes.get(text)
+        if known is not None or len(text) > MAX_ENVELOPE:
+            return known
+        check_keys(text)
+        meta = msgspec.json.decode(text)
+        if not isinstance(meta, dict) or not self._plain.takes(meta):
+            return None
+        if len(self._envelopes) >= MAX_ENVELOPES:
+            self._envelopes.clear()
+        self._envelopes[text] = envelope = _Envelope(
+            "progressToken" in meta, text.count(b"{"), text.count(b":")
+        )
+        return envelope
 
 
-class _Params(msgspec.Struct, forbid_unknown_fields=True, rename={"meta": "_meta"}):
-    name: str
-    meta: msgspec.Raw
-    arguments: dict[str, Any] | None = None
+def _has_each_key_once(text: bytes, params: _Params, envelope: _Envelope) -> bool:
+    """Whether it is plain to see that no object in a call has a key twice.
 
-
-class _Call(msgspec.Struct, forbid_unknown_fields=True):
-    jsonrpc: Literal["2.0"]
-    id: int | str
-    method: Literal["tools/call"]
-    params: _Params
-
-
-_DECODER = msgspec.json.Decoder(_Call)
-_ENCODER = msgspec.json.Encoder()
-
-
-def again(message: Message, receive: Receive) -> Receive:
-    """Return a `receive` that begins with a message that was received already."""
-    received = [message]
-
-    async def resume() -> Message:
-        return received.pop() if received else await receive()
-
-    return resume
+    After each key is a colon: where there are only as many colons as members were decoded, no
+    member was lost to another of the same name. Arguments with objects in them are not counted.
+    """
+    members, objects = _REQUIRED_MEMBERS, 2  # the call and its parameters
+    if params.meta is not msgspec.UNSET:
+        members += 1 + envelope.colons
+        objects += envelope.objects
+    if params.arguments is not msgspec.UNSET:
+        members += 1
+        if params.arguments is not None:
+            members += len(params.arguments)
+            objects += 1
+    return text.count(b":") == members and text.count(b"{") == objects

@@ -6,22 +6,26 @@ standard error.
 
 from __future__ import annotations
 
-import io
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import IO, TYPE_CHECKING
 
 import anyio
 
+from kaizen_nexus.channels.body import DEFAULT_MAX_BODY
 from kaizen_nexus.channels.mcp.changes import ToolChanges
+from kaizen_nexus.channels.mcp.conversation import Conversation
+from kaizen_nexus.channels.mcp.lines import LineReader, LineWriter
 from kaizen_nexus.channels.mcp.sdk import SDK
-from kaizen_nexus.channels.mcp.server import build_server
-from kaizen_nexus.channels.mcp.stdin import InterruptibleInput, claimed_stdin
-from kaizen_nexus.channels.mcp.stdout import claimed_stdout
+from kaizen_nexus.channels.mcp.server import Methods, build_server
+from kaizen_nexus.channels.mcp.stdin import STDIN, claimed_stdin
+from kaizen_nexus.channels.mcp.stdout import STDOUT, claimed_stdout
 
 if TYPE_CHECKING:
+    from kaizen_nexus.channels.mcp.sdk.surface import Server
     from kaizen_nexus.runtime.service import Runtime
 
 __all__ = ["run_stdio", "serve_stdio"]
@@ -31,6 +35,8 @@ async def serve_stdio(
     runtime: Runtime,
     changes: ToolChanges | None = None,
     begin: Callable[[], None] = lambda: None,
+    *,
+    max_line: int = DEFAULT_MAX_BODY,
 ) -> None:
     """Serve one client until it closes standard input, or until cancelled.
 
@@ -42,6 +48,10 @@ async def serve_stdio(
         Where the app gives notice of changed tools; default is one that nobody tells.
     begin
         Called once what is printed can no longer be taken for the protocol.
+    max_line
+        How many bytes a message may have; a longer one is refused. Not on Windows, nor where
+        standard input or output are not file descriptors of their own: there the SDK reads and
+        writes them.
 
     Raises
     ------
@@ -49,54 +59,77 @@ async def serve_stdio(
         Standard output is being served already.
     """
     notices = ToolChanges() if changes is None else changes
-    server = build_server(runtime, notices)
-    # Printed before, but still in the buffer: it must not follow the protocol's first message.
-    sys.stdout.flush()
+    methods = Methods(runtime)
+    server = build_server(runtime, notices, methods=methods)
+    serve = (
+        partial(_converse, server, methods, max_line)
+        if _are_descriptors()
+        else partial(_serve_streams, server)
+    )
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(notices.deliver)
+        try:
+            await serve(begin)
+        finally:
+            tasks.cancel_scope.cancel()
+
+
+def _are_descriptors() -> bool:
+    """Whether standard input and output are the descriptors that they are by convention."""
+    return (
+        sys.platform != "win32"
+        and _is_descriptor(sys.stdin, STDIN)
+        and _is_descriptor(sys.stdout, STDOUT)
+    )
+
+
+def _is_descriptor(stream: IO[str], number: int) -> bool:
+    try:
+        return stream.fileno() == number
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+async def _converse(
+    server: Server, methods: Methods, max_line: int, begin: Callable[[], None]
+) -> None:
     with claimed_stdout() as sink, claimed_stdin() as source:
-        async with (
-            SDK.stdio_transport(_lines(source), _file(sink)) as streams,
-            anyio.create_task_group() as tasks,
-        ):
-            tasks.start_soon(notices.deliver)
+        reader = LineReader(source, max_line)
+        writer = LineWriter(sink, reader.end)
+        try:
             begin()
-            try:
-                await server.serve(streams)
-            finally:
-                tasks.cancel_scope.cancel()
-                if source is not None:
-                    source.interrupt()
-                sys.stdout.flush()
+            await Conversation(server, methods, reader, writer).run()
+        finally:
+            reader.end()
+            writer.close()
 
 
-def _lines(source: InterruptibleInput | None) -> anyio.AsyncFile[str] | None:
-    if source is None:
-        return None
-    return _file(io.TextIOWrapper(io.BufferedReader(source), "utf-8", errors="replace"))
-
-
-def _file(text: io.TextIOWrapper | None) -> anyio.AsyncFile[str] | None:
-    return None if text is None else anyio.wrap_file(text)
+async def _serve_streams(server: Server, begin: Callable[[], None]) -> None:
+    async with SDK.stdio_transport() as streams:
+        begin()
+        await server.serve(streams)
 
 
 def run_stdio(
     runtime: Runtime,
     changes: ToolChanges | None = None,
     begin: Callable[[], None] = lambda: None,
+    *,
+    max_line: int = DEFAULT_MAX_BODY,
 ) -> None:
     """Serve one client, and return when it closes standard input, or on SIGTERM or SIGINT.
 
     Signals are handled in the main thread only. See `serve_stdio` for the parameters.
     """
-    anyio.run(_serve_until_signalled, runtime, changes, begin)
+    serve = partial(serve_stdio, runtime, changes, begin, max_line=max_line)
+    anyio.run(_serve_until_signalled, serve)
 
 
-async def _serve_until_signalled(
-    runtime: Runtime, changes: ToolChanges | None, begin: Callable[[], None]
-) -> None:
+async def _serve_until_signalled(serve: Callable[[], Awaitable[None]]) -> None:
     async with anyio.create_task_group() as tasks:
         if threading.current_thread() is threading.main_thread() and sys.platform != "win32":
             tasks.start_soon(_cancel_on_signal, tasks.cancel_scope)
-        await serve_stdio(runtime, changes, begin)
+        await serve()
         tasks.cancel_scope.cancel()
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from anyio import AsyncFile
     from starlette.types import Receive, Scope, Send
 
     from kaizen_nexus.runtime.callers import Caller
@@ -20,9 +19,14 @@ if TYPE_CHECKING:
 __all__ = [
     "INTERNAL_ERROR",
     "INVALID_PARAMS",
+    "INVALID_REQUEST",
+    "PARSE_ERROR",
+    "VERSION_KEY",
     "Client",
+    "Codec",
     "HttpTransport",
     "Identity",
+    "Incoming",
     "Json",
     "Plain",
     "Progress",
@@ -34,11 +38,17 @@ __all__ = [
     "Subscriptions",
     "Target",
     "ToolMethods",
+    "correlated",
     "reporting_to",
 ]
 
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
+
+VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
+"""Where a request of the era without handshakes has its protocol version, in ``_meta``."""
 
 Json: TypeAlias = dict[str, Any]
 """An object of the protocol, as it is on the wire."""
@@ -122,7 +132,10 @@ class Server(Protocol):
 
     @property
     def plain(self) -> Plain | None:
-        """Which calls can be answered without this server, if any."""
+        """Which calls of clients that shake no hands can be answered without it, if any."""
+
+    def plain_after(self, version: str) -> Plain | None:
+        """Return which calls of a client can be that shook hands for a version, if any."""
 
     def http_transport(self, *, max_body: int) -> HttpTransport:
         """Return a transport to run once, which serves whoever reaches it."""
@@ -130,16 +143,43 @@ class Server(Protocol):
 
 @dataclass(frozen=True)
 class Plain:
-    """Which calls of tools, over HTTP and without handshakes, need nothing of the SDK."""
+    """Which calls of tools need nothing of the SDK."""
 
     version: str
     """The version of the protocol that they speak."""
     members: Json
     """What every result has besides the tool's."""
-    takes: Callable[[Any], bool]
-    """Whether a request's ``_meta`` is valid, and asks for nothing that only the SDK has."""
-    observed: Callable[[], bool]
+    takes: Callable[[Json], bool]
+    """Whether a request's ``_meta``, empty if there is none, is valid, and asks for nothing that
+    only the SDK has; progress of tools that do not stream is nothing."""
+    observed: Callable[[], bool] = lambda: False
     """Whether somebody is to be told of each request, as only the SDK does."""
+    hung_up: Json | None = None
+    """The error that answers what is still running when the client hangs up; None if none does."""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A message of a client, and what is looked at in it besides by the SDK."""
+
+    message: Any
+    """What the SDK's stream takes."""
+    method: str | None
+    """What is asked for, or told; None if it is an answer."""
+    request_id: str | int | None
+    """None if it is not a request."""
+    params: Json
+    """Empty if there are none."""
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Messages as text, one a line."""
+
+    decode: Callable[[str], Incoming]
+    """Raises `ValueError` for what is no message."""
+    encode: Callable[[Any], str]
+    """Takes what the SDK's stream gives."""
 
 
 class Client(Protocol):
@@ -177,6 +217,14 @@ Target: TypeAlias = str | StdioCommand | AbstractAsyncContextManager[Streams]
 """Whom a client is to talk to: a URL, a process to start, or streams that are there."""
 
 
+def correlated(request_id: int | str) -> int | str:
+    """Return what ids are told apart by: some clients cancel as ``"7"`` what they sent as ``7``."""
+    try:
+        return int(request_id)
+    except ValueError:
+        return request_id
+
+
 def reporting_to(tell: Progress) -> Callable[..., Any]:
     """Return `tell` as what the SDKs' clients report to."""
 
@@ -199,10 +247,11 @@ class Sdk:
     server: Callable[[Identity, ToolMethods, Any], Server]
     """Returns a server of these methods; the last argument is `subscriptions`' result."""
 
-    stdio_transport: Callable[
-        [AsyncFile[str] | None, AsyncFile[str] | None], AbstractAsyncContextManager[Streams]
-    ]
-    """Returns the messages of a client that started this process, read and written there."""
+    codec: Codec
+    """Reads and writes the messages of a client that started this process."""
+
+    stdio_transport: Callable[[], AbstractAsyncContextManager[Streams]]
+    """Returns the messages of a client where standard input and output are no descriptors."""
 
     connect: Callable[[Target, bool], AbstractAsyncContextManager[Client]]
     """Returns a connection: if told to, by handshake, else in the newest way both sides know."""

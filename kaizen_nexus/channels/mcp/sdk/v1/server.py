@@ -36,22 +36,22 @@ from mcp.types import (
 )
 from pydantic import ValidationError
 
+from kaizen_nexus.channels.mcp.sdk import after_handshake
 from kaizen_nexus.channels.mcp.sdk.surface import (
+    VERSION_KEY,
     Identity,
     Json,
     Plain,
     ProtocolError,
     Streams,
     ToolMethods,
+    correlated,
 )
 from kaizen_nexus.channels.mcp.sdk.v1.http import HttpTransport
 from kaizen_nexus.channels.mcp.sdk.v1.versions import unsupported_version
 from kaizen_nexus.runtime.callers import LOCAL, Caller
 
 __all__ = ["Server", "Subscriptions"]
-
-_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
-"""Where a request of the era without handshakes has its protocol version, in ``_meta``."""
 
 logger = logging.getLogger("kaizen_nexus.mcp")
 
@@ -84,6 +84,10 @@ class Server:
         self._subscriptions = subscriptions
         self.plain: Plain | None = None
         """None: clients of this SDK's versions of the protocol begin with a handshake."""
+
+    def plain_after(self, version: str) -> Plain | None:
+        """See `surface.Server`."""
+        return Plain(version, {}, after_handshake.takes)
 
     async def serve(self, streams: Streams) -> None:
         """Serve one client until its stream ends."""
@@ -169,12 +173,15 @@ class _Conversation:
                 self._subscriptions.handshaken = self
         elif notification.method == "notifications/cancelled":
             request_id = (notification.params or {}).get("requestId")
-            if isinstance(request_id, str | int) and request_id in self._running:
-                self._running[request_id].cancel()
+            if isinstance(request_id, str | int):
+                scope = self._running.get(correlated(request_id))
+                if scope is not None:
+                    scope.cancel()
 
     async def _answer(self, request: JSONRPCRequest) -> None:
+        key = correlated(request.id)
         with anyio.CancelScope() as scope:
-            self._running[request.id] = scope
+            self._running[key] = scope
             try:
                 result = await self._result(request.method, request.params or {})
                 reply: JSONRPCResponse | JSONRPCError = JSONRPCResponse(
@@ -183,8 +190,8 @@ class _Conversation:
             except _RefusedError as refused:
                 reply = JSONRPCError(jsonrpc="2.0", id=request.id, error=refused.error)
             finally:
-                if self._running.get(request.id) is scope:
-                    del self._running[request.id]
+                if self._running.get(key) is scope:
+                    del self._running[key]
             await self._send(reply)
 
     async def _send(self, message: JSONRPCNotification | JSONRPCResponse | JSONRPCError) -> None:
@@ -217,12 +224,12 @@ class _Conversation:
 
     def _refuse_envelope(self, params: Json) -> None:
         meta = params.get("_meta")
-        if not isinstance(meta, dict) or _VERSION_KEY not in meta:
+        if not isinstance(meta, dict) or VERSION_KEY not in meta:
             return
         if self._shaken:
             message = "this connection began with a handshake; send no protocol version in _meta"
             raise _RefusedError(INVALID_REQUEST, message)
-        raise _RefusedError(*unsupported_version(str(meta[_VERSION_KEY])))
+        raise _RefusedError(*unsupported_version(str(meta[VERSION_KEY])))
 
     async def _initialize(self, params: Json) -> Json:
         requested = InitializeRequestParams.model_validate(params).protocolVersion

@@ -13,13 +13,7 @@ from mcp.server.lowlevel import Server as LowLevelServer
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 from mcp.shared.exceptions import MCPError
-from mcp.types import (
-    LATEST_PROTOCOL_VERSION,
-    SERVER_INFO_META_KEY,
-    CallToolRequestParams,
-    NotificationParams,
-    PaginatedRequestParams,
-)
+from mcp.types import CallToolRequestParams, NotificationParams, PaginatedRequestParams
 
 from kaizen_nexus.channels.callers import caller_of
 from kaizen_nexus.channels.mcp.sdk.surface import (
@@ -31,13 +25,10 @@ from kaizen_nexus.channels.mcp.sdk.surface import (
     ToolMethods,
 )
 from kaizen_nexus.channels.mcp.sdk.v2.http import HttpTransport
-from kaizen_nexus.channels.mcp.sdk.v2.plain import observed, takes
+from kaizen_nexus.channels.mcp.sdk.v2.plain import COMPLETE, plain_after, plain_of
 from kaizen_nexus.runtime.callers import LOCAL, Caller
 
 __all__ = ["Server", "Subscriptions"]
-
-_COMPLETE: Json = {"resultType": "complete"}
-"""What every result of 2026-07-28 says; the SDK keeps it from handshake clients."""
 
 _Context = ServerRequestContext[Any, Any]
 
@@ -80,10 +71,7 @@ class Server:
             get_tool_input_schema=methods.input_schema,
             on_subscriptions_listen=subscriptions.listen,
         )
-        stamp = {SERVER_INFO_META_KEY: self._server.server_info_stamp}
-        self.plain: Plain | None = Plain(
-            LATEST_PROTOCOL_VERSION, {**_COMPLETE, "_meta": stamp}, takes, observed
-        )
+        self.plain: Plain | None = plain_of(self._server.server_info_stamp)
         """See `surface.Server`."""
         add = self._server.add_request_handler
         add("tools/list", PaginatedRequestParams, self._list_tools)
@@ -103,13 +91,17 @@ class Server:
         finally:
             self._subscriptions.handshaken = None
 
+    def plain_after(self, version: str) -> Plain | None:
+        """See `surface.Server`."""
+        return plain_after(version)
+
     def http_transport(self, *, max_body: int) -> HttpTransport:
         """Return a transport to run once."""
         return HttpTransport(self._server, self._methods.is_streaming, max_body=max_body)
 
     async def _list_tools(self, context: _Context, params: PaginatedRequestParams) -> Json:
         with _translated():
-            return _COMPLETE | await self._methods.list_tools(params.cursor, _caller(context))
+            return COMPLETE | await self._methods.list_tools(params.cursor, _caller(context))
 
     async def _call_tool(self, context: _Context, params: CallToolRequestParams) -> Json:
         with _translated():
@@ -118,7 +110,7 @@ class Server:
             async def progress(step: float, message: str) -> None:
                 await context.session.report_progress(step, message=message)
 
-            return _COMPLETE | await self._methods.call_tool(
+            return COMPLETE | await self._methods.call_tool(
                 params.name, arguments, _caller(context), progress
             )
 

@@ -1,0 +1,182 @@
+"""A client of the server at the other end of two pipes, in the same process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import Any
+
+import pytest
+
+from kaizen_nexus.channels.mcp.changes import ToolChanges
+from kaizen_nexus.channels.mcp.client import latest_version
+from kaizen_nexus.channels.mcp.conversation import Conversation
+from kaizen_nexus.channels.mcp.lines import LineReader, LineWriter
+from kaizen_nexus.channels.mcp.sdk.surface import Json, Plain, Server, Streams
+from kaizen_nexus.channels.mcp.server import Methods, build_server
+from kaizen_nexus.runtime.callers import Caller
+from kaizen_nexus.runtime.service import Runtime
+
+__all__ = ["ENVELOPE", "HANDSHAKE", "MAX_LINE", "MODERN", "Piped", "call"]
+
+MAX_LINE = 20_000
+TIMEOUT = 30
+HANDSHAKE, MODERN = "2025-11-25", "2026-07-28"
+_KEY = "io.modelcontextprotocol/"
+ENVELOPE = {f"{_KEY}protocolVersion": MODERN, f"{_KEY}clientCapabilities": {}}
+
+
+def call(name: Any = "echo", arguments: Any = None, **members: Any) -> dict[str, Any]:
+    """Return a request to call a tool."""
+    params = {"name": name, "arguments": {} if arguments is None else arguments}
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params} | members
+
+
+class Piped:
+    """One client's conversation.
+
+    Parameters
+    ----------
+    runtime
+        What runs the tools.
+    version
+        The protocol's.
+    directly
+        Whether plain calls are answered without the SDK.
+    longest
+        How many bytes an answer may have; up to twice as many are read ahead.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        version: str = HANDSHAKE,
+        *,
+        directly: bool = True,
+        longest: int = 1_000_000,
+    ) -> None:
+        self._version = version
+        self._directly = directly
+        self.methods = _Counting(runtime)
+        self._pipes = [*os.pipe(), *os.pipe()]
+        self.output = LineReader(self._pipes[2], longest)
+        self.task = asyncio.create_task(self._serve())
+
+    async def _serve(self) -> None:
+        server: Server = build_server(self.methods.runtime, ToolChanges(), methods=self.methods)
+        reader = LineReader(self._pipes[0], MAX_LINE)
+        writer = LineWriter(self._pipes[3], reader.end)
+        if not self._directly:
+            server = _WithSdkOnly(server)
+        try:
+            await Conversation(server, self.methods, reader, writer).run()
+        finally:
+            reader.end()
+            writer.close()
+            os.close(self._pipes[3])
+
+    async def begin(self) -> None:
+        """Agree on the version."""
+        if self._version == MODERN:
+            if latest_version() < MODERN:
+                pytest.skip("SDK 1 speaks no protocol without handshakes")
+            self.request(0, "server/discover", _meta=ENVELOPE)
+            assert "result" in await self.receive()
+            return
+        client = {"name": "test", "version": "1"}
+        self.request(
+            0, "initialize", protocolVersion=self._version, capabilities={}, clientInfo=client
+        )
+        assert (await self.receive())["result"]["protocolVersion"] == self._version
+
+    def request(self, request_id: Any, method: str, **params: Any) -> None:
+        """Send a request."""
+        self.send({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+
+    def cancel(self, request_id: Any) -> None:
+        """Send notice that nobody waits for an answer any more."""
+        params = {"requestId": request_id}
+        self.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+
+    def send(self, *messages: Any) -> None:
+        """Write messages at once, as they are or as JSON."""
+        self.write(
+            b"".join(
+                message if isinstance(message, bytes) else json.dumps(message).encode() + b"\n"
+                for message in messages
+            )
+        )
+
+    def write(self, text: bytes) -> None:
+        """Write text, which must fit into the pipe."""
+        assert os.write(self._pipes[1], text) == len(text)
+
+    async def receive(self) -> Any:
+        """Return the next message."""
+        line = await asyncio.wait_for(self.output.read(), TIMEOUT)
+        return None if line is None else json.loads(line)
+
+    async def answers(self, line: bytes) -> list[Any]:
+        """Return what a line is answered with, which may be nothing."""
+        self.write(line + b"\n")
+        found: list[Any] = []
+        for _ in range(2):  # the first may overtake an answer
+            self.request("end", "tools/list", **self._envelope())
+            while (message := await self.receive()).get("id") != "end":
+                found.append(message)
+        return found
+
+    def _envelope(self) -> dict[str, Any]:
+        return {"_meta": ENVELOPE} if self._version == MODERN else {}
+
+    def stop_reading(self) -> None:
+        """Take no answers any more."""
+        self.output.end()
+        os.close(self._pipes[2])
+
+    def hang_up(self) -> None:
+        """Send nothing more."""
+        os.close(self._pipes[1])
+
+    async def close(self) -> list[Any]:
+        """Hang up, and return the messages that come before the server does."""
+        self.hang_up()
+        messages = []
+        while (message := await self.receive()) is not None:
+            messages.append(message)
+        await asyncio.wait_for(self.task, TIMEOUT)
+        self.output.end()
+        for number in (0, 2):
+            os.close(self._pipes[number])
+        return messages
+
+
+class _Counting(Methods):
+    """Counts the calls that come without the SDK."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        super().__init__(runtime)
+        self.runtime = runtime
+        self.plain = 0
+
+    async def call_plain(self, name: str, arguments: Json, caller: Caller) -> Json:
+        self.plain += 1
+        return await super().call_plain(name, arguments, caller)
+
+
+class _WithSdkOnly:
+    """A server of which no calls are plain."""
+
+    plain: Plain | None = None
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.http_transport = server.http_transport
+
+    def plain_after(self, version: str) -> Plain | None:
+        assert version
+        return None
+
+    async def serve(self, streams: Streams) -> None:
+        await self._server.serve(streams)
