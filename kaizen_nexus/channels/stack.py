@@ -71,6 +71,7 @@ def asgi_stack(
                 streaming,
                 max_body=options.max_body,
                 monitoring=options.monitoring,
+                limited=options.rate_limit is not None,
             ),
             Route("/cli/run", CliEndpoint(runtime, options.max_body, streams), methods=["POST"]),
             Route(MCP_PATH, mcp),

@@ -39,6 +39,11 @@ def test_every_channel_counts(path: str, body: dict[str, object]) -> None:
             assert answers[2].json()["type"] == "urn:kaizen-nexus:problem:rate-limited"
             assert 0 < int(answers[2].headers["retry-after"]) <= 3600
             assert http.get("/health/live").status_code == 200
+            described = http.get("/openapi.json", headers={"X-Forwarded-For": "203.0.113.6"}).json()
+            for name, operations in described["paths"].items():
+                for operation in operations.values():
+                    limited = "429" in operation["responses"]
+                    assert limited is not name.startswith("/health/")
             other = http.post(path, json=body, headers={"X-Forwarded-For": "203.0.113.5"})
             assert other.headers["ratelimit"].startswith('"hour";r=1;')
     finally:

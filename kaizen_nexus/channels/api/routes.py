@@ -25,11 +25,12 @@ def api_routes(
     *,
     max_body: int,
     monitoring: bool,
+    limited: bool,
 ) -> list[BaseRoute]:
     """Return the routes of the HTTP channel."""
     workflows = WorkflowEndpoints(runtime)
     sessions = SessionEndpoints(runtime, max_body)
-    service = ServiceEndpoints(runtime, health, monitoring=monitoring)
+    service = ServiceEndpoints(runtime, health, monitoring=monitoring, limited=limited)
     cache = CacheEndpoints(runtime)
     return [
         Route(f"{API_PREFIX}/{{name}}/execute", execution, methods=["POST"]),

@@ -30,11 +30,16 @@ class ServiceEndpoints:
         What reports on it.
     monitoring
         Whether measurements are published.
+    limited
+        Whether callers may ask so often and no more.
     """
 
-    def __init__(self, runtime: Runtime, health: Health, *, monitoring: bool) -> None:
+    def __init__(
+        self, runtime: Runtime, health: Health, *, monitoring: bool, limited: bool
+    ) -> None:
         self._runtime = runtime
         self._monitoring = monitoring
+        self._limited = limited
         self._health = health
 
     async def live(self, _: Request) -> Response:
@@ -62,7 +67,9 @@ class ServiceEndpoints:
             for name, deployment in self._runtime.registry.on_channel(CHANNEL).items()
             if self._runtime.access.allows(caller, name)
         }
-        document = openapi_document(shown, root, secured=self._runtime.access.enforced)
+        document = openapi_document(
+            shown, root, secured=self._runtime.access.enforced, limited=self._limited
+        )
         if not self._monitoring:
             del document["paths"]["/metrics.json"]
         return json_response(document)

@@ -49,6 +49,21 @@ def test_only_what_a_caller_may_run_is_shown(place: Place, users: list[User]) ->
         assert ("'secret'" in hint) == ("secret" in names)
 
 
+def test_the_description_of_the_api_says_what_credentials_it_takes(
+    place: Place, users: list[User]
+) -> None:
+    document = place.http.get("/openapi.json", headers=users[1].headers).json()
+    schemes = list(document["components"]["securitySchemes"])
+    assert document["security"] == [{scheme: []} for scheme in schemes]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            asked = {"401", "403"} <= operation["responses"].keys()
+            assert asked is not path.startswith("/health/"), (method, path)
+            assert operation.get("security") == (None if asked else [])
+    assert "200" not in document["paths"]["/api/sessions"]["post"]["responses"]
+    assert "200" not in document["paths"]["/api/sessions/{id}"]["delete"]["responses"]
+
+
 def test_what_tells_of_everything_needs_a_scope_of_its_own(place: Place) -> None:
     one, monitor = place.key_user("one", "whose"), place.key_user("monitor", "nexus:monitor")
     for path in ["/metrics.json", "/api/cache", "/api/cache/why?a=whose&b=secret"]:
