@@ -11,6 +11,8 @@ import os
 import socket
 import time
 
+from kaizen_nexus.console.response import Receiver, Reply, UnreachableError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,24 +32,14 @@ KEPT_OUT = frozenset({401, 403, 407, 429})
 """Statuses that say that the server does not let the caller in, or not now."""
 
 CONNECT_TIMEOUT = 5.0
-MAX_HEAD = 64 * 1024
-MAX_BODY = 64 * 1024 * 1024
 MAX_PORT = 65_535
-_CHUNK = 256 * 1024
 _LEAST = 0.001
 """Seconds; a timeout of 0 would mean not to wait at all."""
-_FIRST_FINAL_STATUS = 200
-_NOT_HTTP = "what answers there does not speak HTTP"
-_TOO_LONG = f"the answer is longer than {MAX_BODY} bytes"
 _PORTS = {"http": 80, "https": 443}
 
 
 class BadUrlError(ValueError):
     """The server's URL cannot be used."""
-
-
-class UnreachableError(Exception):
-    """No usable HTTP answer came; the message says why."""
 
 
 class NoAnswerError(UnreachableError):
@@ -65,27 +57,6 @@ class RefusedError(Exception):
         except (ValueError, KeyError, TypeError, RecursionError):
             detail = "it does not say why"
         super().__init__(f"refused with HTTP status {status}: {detail}")
-
-
-class Reply:
-    """An HTTP response.
-
-    Parameters
-    ----------
-    status
-        The status code.
-    headers
-        By lower-case name; of repeated ones the last.
-    body
-        Without transfer coding.
-    """
-
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
 
 
 def request(
@@ -148,7 +119,7 @@ def request(
     try:
         with _connect(scheme, host, port, deadline, clock) as connection:
             _send(connection, head + body, deadline - clock())
-            return _Receiver(connection, deadline, clock, lines or {}).reply()
+            return Receiver(connection, deadline, clock, lines or {}).reply()
     except TimeoutError:
         raise NoAnswerError(f"no answer within {timeout:g} s") from None
     except OSError as error:
@@ -233,135 +204,3 @@ def _send(connection: socket.socket, data: bytes, seconds: float) -> None:
     except (BrokenPipeError, ConnectionResetError):
         # A server that refuses a large request answers before it has read all of it.
         return
-
-
-class _Body:
-    """The body of a response, as far as it has arrived and is not taken already.
-
-    Parameters
-    ----------
-    on_line
-        Takes lines, until it returns False; None for a body that is not made of lines.
-    """
-
-    __slots__ = ("_on_line", "content")
-
-    def __init__(self, on_line: Callable[[bytes], bool] | None) -> None:
-        self.content = bytearray()
-        self._on_line = on_line
-
-    def add(self, data: bytes) -> None:
-        """Take what has arrived."""
-        self.content += data
-        while self._on_line is not None and (end := self.content.find(b"\n")) >= 0:
-            if self._on_line(bytes(self.content[:end])):
-                del self.content[: end + 1]
-            else:
-                self._on_line = None
-
-
-class _Receiver:
-    """Reads one response before a deadline.
-
-    Parameters
-    ----------
-    connection
-        What to read from.
-    deadline
-        When to give up, by `clock`.
-    clock
-        Monotonic seconds.
-    lines
-        What takes the lines of a body, by media type.
-    """
-
-    def __init__(
-        self,
-        connection: socket.socket,
-        deadline: float,
-        clock: Callable[[], float],
-        lines: dict[str, Callable[[bytes], bool]],
-    ) -> None:
-        self._connection = connection
-        self._deadline = deadline
-        self._clock = clock
-        self._lines = lines
-        self._received = bytearray()
-
-    def reply(self) -> Reply:
-        """Return the final response; interim ones (1xx) are skipped."""
-        while True:
-            status, headers = self._head()
-            if status >= _FIRST_FINAL_STATUS:
-                media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-                body = _Body(self._lines.get(media_type))
-                self._fill(body, headers)
-                return Reply(status, headers, bytes(body.content))
-
-    def _head(self) -> tuple[int, dict[str, str]]:
-        received = self._received
-        while (end := received.find(b"\r\n\r\n")) < 0:
-            if not b"HTTP/1".startswith(received[:6]) or len(received) > MAX_HEAD:
-                raise UnreachableError(_NOT_HTTP)
-            if not self._receive():
-                raise UnreachableError("the connection was closed without an answer")
-        first, *lines = received[:end].decode("latin-1").split("\r\n")
-        del received[: end + 4]
-        version, _, rest = first.partition(" ")
-        if not version.startswith("HTTP/1.") or not rest[:3].isdecimal():
-            raise UnreachableError(_NOT_HTTP)
-        headers = {}
-        for line in lines:
-            name, _, value = line.partition(":")
-            headers[name.strip().lower()] = value.strip()
-        return int(rest[:3]), headers
-
-    def _fill(self, body: _Body, headers: dict[str, str]) -> None:
-        if headers.get("transfer-encoding", "").lower() == "chunked":
-            self._fill_by_chunks(body)
-            return
-        length = headers.get("content-length")
-        if length is None:
-            while self._receive():
-                pass
-            body.add(bytes(self._received))
-            return
-        if not length.isdecimal() or len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY:
-            raise UnreachableError(_TOO_LONG)
-        body.add(self._take(int(length)))
-
-    def _fill_by_chunks(self, body: _Body) -> None:
-        while True:
-            while (end := self._received.find(b"\r\n")) < 0:
-                self._require()
-            digits = self._take(end + 2).partition(b";")[0].strip()
-            if not digits or digits.strip(b"0123456789abcdefABCDEF"):
-                raise UnreachableError(_NOT_HTTP)
-            size = int(digits, 16)
-            if size == 0:
-                return
-            if len(body.content) + size > MAX_BODY:
-                raise UnreachableError(_TOO_LONG)
-            body.add(self._take(size + 2)[:size])
-
-    def _take(self, size: int) -> bytes:
-        while len(self._received) < size:
-            self._require()
-        taken = bytes(self._received[:size])
-        del self._received[:size]
-        return taken
-
-    def _require(self) -> None:
-        if not self._receive():
-            raise UnreachableError("the connection was closed in the middle of the answer")
-
-    def _receive(self) -> int:
-        if len(self._received) > MAX_HEAD + MAX_BODY:
-            raise UnreachableError(_TOO_LONG)
-        remaining = self._deadline - self._clock()
-        if remaining <= 0:
-            raise TimeoutError
-        self._connection.settimeout(remaining)
-        data = self._connection.recv(_CHUNK)
-        self._received += data
-        return len(data)

@@ -42,6 +42,7 @@ def test_a_run_imports_nothing_heavy(nexus: Any) -> None:
         "kaizen_nexus.console",
         "kaizen_nexus.console.arguments",
         "kaizen_nexus.console.main",
+        "kaizen_nexus.console.response",
         "kaizen_nexus.console.run",
         "kaizen_nexus.console.transport",
     }

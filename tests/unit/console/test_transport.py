@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaizen_nexus.console import transport
+from kaizen_nexus.console import response
 from kaizen_nexus.console.transport import (
     BadUrlError,
     Reply,
@@ -134,8 +134,8 @@ def test_an_answer_that_cannot_be_used_says_why(answer: bytes, reason: str) -> N
 
 @pytest.mark.parametrize("framing", [b"", b"Transfer-Encoding: chunked\r\n"])
 def test_an_endless_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch, framing: bytes) -> None:
-    monkeypatch.setattr(transport, "MAX_BODY", 100_000)
-    monkeypatch.setattr(transport, "MAX_HEAD", 1_000)
+    monkeypatch.setattr(response, "MAX_BODY", 100_000)
+    monkeypatch.setattr(response, "MAX_HEAD", 1_000)
     pieces = itertools.repeat(b"1000\r\n" + b"x" * 0x1000 + b"\r\n", 10_000)
     with pytest.raises(UnreachableError, match="longer than"):
         exchange(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n", *pieces)
