@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from kaizen_nexus._errors import SessionTableFullError
 from kaizen_nexus.agents.errors import InvalidInputsError
-from kaizen_nexus.channels.body import BodyTooLargeError
+from kaizen_nexus.channels.body import BodyTooCostlyError, BodyTooLargeError
 from kaizen_nexus.channels.callers import challenge
 from kaizen_nexus.channels.conditions import MalformedConditionError
 from kaizen_nexus.channels.idempotency import REPLAYED_HEADER
@@ -54,6 +54,7 @@ _PROBLEMS: dict[type[Exception], tuple[str, int]] = {
     SessionNotFoundError: ("session-not-found", HTTPStatus.NOT_FOUND),
     InvalidInputsError: ("invalid-inputs", HTTPStatus.UNPROCESSABLE_ENTITY),
     StrictJsonError: ("malformed-json", HTTPStatus.BAD_REQUEST),
+    BodyTooCostlyError: ("body-too-costly", HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     BodyTooLargeError: ("body-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     MalformedConditionError: ("malformed-condition", HTTPStatus.BAD_REQUEST),
     IdempotencyKeyError: ("malformed-idempotency-key", HTTPStatus.BAD_REQUEST),

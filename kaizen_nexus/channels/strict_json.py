@@ -8,12 +8,12 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from kaizen_nexus.channels.json_scan import JsonScan
+from kaizen_nexus.channels.json_scan import JsonScan, TooManyValuesError
+from kaizen_nexus.channels.large_body import LargeBody
 
-__all__ = ["LARGE", "StrictJsonError", "check", "check_keys", "check_size", "loads"]
+__all__ = ["LARGE", "StrictJsonError", "check", "check_keys", "loads"]
 
 MAX_DEPTH = 100
-MAX_VALUES = 65_536
 LARGE = 64 * 1024
 """Bytes from which on a text is looked at before it is decoded, and decoded from its bytes."""
 
@@ -26,17 +26,30 @@ class DuplicateKeyError(StrictJsonError):
     """An object has a key twice."""
 
 
-def loads(text: bytes) -> Any:
+class TooManyError(StrictJsonError):
+    """There are more than 65,536 values."""
+
+
+def loads(text: bytes | LargeBody, budget: int | None = None) -> Any:
     """Return the value of UTF-8 encoded JSON `text`.
+
+    Parameters
+    ----------
+    text
+        The text. Nothing is left of a `LargeBody`.
+    budget
+        Bytes of memory that a text of more than 64 KiB and its value may take; None for any number.
 
     Raises
     ------
+    BodyTooCostlyError
+        `budget` is too little.
     StrictJsonError
         The text is malformed or not UTF-8, holds NaN, an infinity, a lone surrogate or a key
         twice in one object, is nested more than 100 levels deep or has more than 65,536 values.
     """
-    if len(text) > LARGE:
-        return _loads_large(text)
+    if len(text) > LARGE or isinstance(text, LargeBody):
+        return _loads_large(text, budget)
     value = _flat_object(text)
     return _thorough(text) if value is None else value
 
@@ -73,46 +86,36 @@ def check_keys(text: bytes) -> None:
     StrictJsonError
         A key comes twice, or there are more than 65,536 values.
     """
-    if len(text) > LARGE:
-        check_size(text)
     try:
         loads(text)
-    except DuplicateKeyError:
+    except (DuplicateKeyError, TooManyError):
         raise
     except StrictJsonError:
         return
 
 
-def check_size(text: bytes) -> JsonScan:
-    """Return what a JSON text holds.
-
-    Raises
-    ------
-    StrictJsonError
-        It has more than 65,536 values.
-    """
-    scan = JsonScan(text)
-    if scan.values > MAX_VALUES:
-        raise StrictJsonError(f"JSON with more than {MAX_VALUES} values")
-    return scan
-
-
-def _loads_large(text: bytes) -> Any:
+def _loads_large(text: bytes | LargeBody, budget: int | None) -> Any:
     """Do as `loads`, without ever holding more than `text` and what it becomes."""
-    scan = check_size(text)
     try:
-        value = msgspec.json.decode(text)
+        scan = JsonScan(text, budget)
+        value = msgspec.json.decode(scan.rest)
+    except TooManyValuesError as error:
+        raise TooManyError(str(error)) from None
     except UnicodeDecodeError as error:
         raise StrictJsonError(f"the text is not UTF-8: {error.reason}") from None
     except msgspec.MsgspecError as error:
-        raise StrictJsonError(f"malformed JSON: {error}") from None
+        # Where that is, it says of another text.
+        raise StrictJsonError(f"malformed JSON: {str(error).partition(' (byte')[0]}") from None
     except RecursionError:
         raise _too_deep() from None
     # Lone surrogates are none of JSON's to msgspec.
     check(value, escapes=False)
     if _keys(value) != scan.keys:
         raise DuplicateKeyError("duplicate key")
-    return value
+    try:
+        return scan.restore(value)
+    except KeyError:
+        raise DuplicateKeyError("duplicate key") from None
 
 
 def _keys(root: Any) -> int:

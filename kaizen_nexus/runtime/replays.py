@@ -7,6 +7,7 @@ except that a request which comes while the first one runs waits for it instead 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import threading
 import time
@@ -40,6 +41,7 @@ DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 DEFAULT_MAX_WAITING = 1_000
 MAX_KEY_LENGTH = 255
 _KEY = re.compile(rf"[ -~]{{1,{MAX_KEY_LENGTH}}}")
+_LONG_TEXT = 16_384
 _ENTRY_BYTES = 1_024
 """What an entry takes besides the body of its result, rounded up."""
 
@@ -241,11 +243,35 @@ def _identity(invocation: Invocation) -> tuple[_Key, str]:
         )
     try:
         digest = cache_key(
-            invocation.channel, invocation.name, invocation.session_id, invocation.inputs
+            invocation.channel,
+            invocation.name,
+            invocation.session_id,
+            _abridged(invocation.inputs),
         )
     except (TypeError, ValueError) as error:
         raise IdempotencyKeyError(f"the inputs cannot be compared: {error}") from None
     return (invocation.caller.id, key), digest
+
+
+def _abridged(value: Any) -> Any:
+    """Return JSON values with a digest, as no JSON value is, for each text that is long.
+
+    What encodes them all at once would have such a text twice more.
+    """
+    if isinstance(value, str) and len(value) > _LONG_TEXT:
+        digest = hashlib.blake2b(digest_size=32)
+        for start in range(0, len(value), _LONG_TEXT):
+            digest.update(value[start : start + _LONG_TEXT].encode("utf-8", "surrogatepass"))
+        return digest.digest()
+    if not isinstance(value, (dict, list)):
+        return value
+    copy: dict[Any, Any] | list[Any] | None = None
+    for place, member in value.items() if isinstance(value, dict) else enumerate(value):
+        shorter = _abridged(member)
+        if shorter is not member:
+            copy = value.copy() if copy is None else copy
+            copy[place] = shorter
+    return value if copy is None else copy
 
 
 def _told(outcome: _Outcome) -> Result:

@@ -98,7 +98,9 @@ class Execution:
             name=name,
             channel=CHANNEL,
             # Whatever was deployed while the body arrived.
-            inputs=_inputs_of(json_object(body), self._runtime.registry.find(name, CHANNEL)),
+            inputs=_inputs_of(
+                json_object(body, self._max_body), self._runtime.registry.find(name, CHANNEL)
+            ),
             session_id=None if session_id is None else session_id.decode("latin-1"),
             caller=caller,
             caller_gone=partial(until_disconnected, receive),

@@ -8,7 +8,6 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,7 +15,7 @@ from kaizen_nexus._common.session_arguments import MAX_TTL_SECONDS
 from kaizen_nexus._errors import VersionConflictError
 from kaizen_nexus.agents.errors import InputError, InvalidInputsError
 from kaizen_nexus.channels.api.execute import CHANNEL
-from kaizen_nexus.channels.api.workflows import json_response
+from kaizen_nexus.channels.api.long_answer import long_json_response
 from kaizen_nexus.channels.body import read_json_object
 from kaizen_nexus.channels.callers import caller_of
 from kaizen_nexus.channels.conditions import agreed_versions, entity_tag, is_known
@@ -166,7 +165,9 @@ def _answer(
 ) -> Response:
     document = _document(session)
     tag = entity_tag(document["version"])
-    return json_response(document, status_code, {"ETag": tag, **(headers or {})})
+    return long_json_response(
+        document, status_code, {"ETag": tag, **(headers or {})}, enc_hook=_name_of_type
+    )
 
 
 def _conflict(version: int) -> Response:
@@ -200,7 +201,7 @@ def _document(session: CrossChannelSession) -> dict[str, Any]:
             channel: _timestamp(moment) for channel, moment in session.channel_activity.items()
         },
         "version": version,
-        "state": _jsonable(session.get_state()),
+        "state": session.get_state(),
     }
 
 
@@ -208,12 +209,9 @@ def _timestamp(moment: datetime) -> str:
     return moment.astimezone().isoformat()
 
 
-def _jsonable(state: dict[str, Any]) -> dict[str, Any]:
-    """Return what an agent stored as JSON values; what has none is shown by its type's name."""
-    values: dict[str, Any] = msgspec.to_builtins(
-        state, enc_hook=lambda value: f"<{type(value).__qualname__}>", str_keys=True
-    )
-    return values
+def _name_of_type(value: object) -> str:
+    """Return what is shown of what an agent stored although it has no JSON form."""
+    return f"<{type(value).__qualname__}>"
 
 
 def _object_at(body: dict[str, Any], name: str) -> dict[str, Any]:

@@ -8,18 +8,26 @@ change of worker, and which a tool's arguments name.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 from typing import TYPE_CHECKING
 
 import anyio
+import msgspec
 
-from kaizen_nexus.channels.body import DEFAULT_MAX_BODY, BodyTooLargeError, receive_body
+from kaizen_nexus.channels.body import (
+    DEFAULT_MAX_BODY,
+    BodyTooLargeError,
+    json_object,
+    receive_body,
+)
+from kaizen_nexus.channels.callers import caller_of
 from kaizen_nexus.channels.mcp.changes import ToolChanges
 from kaizen_nexus.channels.mcp.plain_http import PlainRequests, again
 from kaizen_nexus.channels.mcp.server import Methods, build_server
 from kaizen_nexus.channels.problems import problem_of, problem_response
-from kaizen_nexus.channels.strict_json import StrictJsonError, check_keys
+from kaizen_nexus.channels.strict_json import LARGE, StrictJsonError, check_keys
 from kaizen_nexus.runtime.errors import AbandonedError
 
 if TYPE_CHECKING:
@@ -57,10 +65,10 @@ class McpEndpoint:
     def __init__(self, runtime: Runtime, *, max_body: int = DEFAULT_MAX_BODY) -> None:
         self._max_body = max_body
         self._changes = ToolChanges()
-        methods = Methods(runtime)
-        self._server = build_server(runtime, self._changes, methods=methods)
+        self._methods = Methods(runtime)
+        self._server = build_server(runtime, self._changes, methods=self._methods)
         plain = self._server.plain
-        self._plain = None if plain is None else PlainRequests(plain, methods, max_body)
+        self._plain = None if plain is None else PlainRequests(plain, self._methods, max_body)
         self._run: _Run | None = None
         self._stopped_on: asyncio.AbstractEventLoop | None = None
 
@@ -80,28 +88,48 @@ class McpEndpoint:
         if run.task.done():
             await self._refuse(scope, receive, send)
             return
-        try:
-            receive = await self._checked(scope, receive)
-        except (AbandonedError, BodyTooLargeError, StrictJsonError) as error:
-            problem, _ = problem_of(error)
-            await problem(scope, receive, send)
-            return
-        await run.transport.handle_request(scope, receive, send)
+        with contextlib.ExitStack() as held:
+            try:
+                body = await self._checked(scope, receive, held)
+            except (AbandonedError, BodyTooLargeError, StrictJsonError) as error:
+                problem, _ = problem_of(error)
+                await problem(scope, receive, send)
+                return
+            message = {"type": "http.request", "body": body, "more_body": False}
+            headers = [header for header in scope["headers"] if header[0] != b"content-length"]
+            headers.append((b"content-length", b"%d" % len(body)))
+            scope = {**scope, "headers": headers}
+            await run.transport.handle_request(scope, again(message, receive), send)
 
-    async def _checked(self, scope: Scope, receive: Receive) -> Receive:
-        """Return where to receive a request from that the SDK reads as everybody else would.
+    async def _checked(self, scope: Scope, receive: Receive, held: contextlib.ExitStack) -> bytes:
+        """Return the body of a request, which the SDK reads as everybody else would.
+
+        The SDK has several copies of it at once. So what arguments there are in a large one is kept
+        from it, until what `held` is left, and something short stands for them.
 
         Raises
         ------
         BodyTooLargeError, StrictJsonError
-            It is too long, has too many values to decode in little memory, or a key twice.
+            It is too long, would take too much memory, has too many values, or a key twice.
         AbandonedError
             The client has gone.
         """
         declared = dict(scope["headers"]).get(b"content-length")
         body = await receive_body(receive, declared, self._max_body)
-        check_keys(body)
-        return again({"type": "http.request", "body": body, "more_body": False}, receive)
+        if isinstance(body, bytes) and len(body) <= LARGE:
+            check_keys(body)
+            return body
+        message = json_object(body, self._max_body)
+        params = message.get("params")
+        arguments = params.get("arguments") if isinstance(params, dict) else None
+        if isinstance(params, dict) and isinstance(arguments, dict):
+            params["arguments"] = held.enter_context(
+                self._methods.hold(params.get("name"), arguments, caller_of(scope))
+            )
+        envelope = msgspec.json.encode(message)
+        if len(envelope) > LARGE:
+            raise BodyTooLargeError(LARGE)
+        return envelope
 
     async def answer_plain(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
         """Answer a call that needs nothing of the SDK, in the same way.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +47,10 @@ __all__ = ["SERVER_NAME", "Methods", "build_server"]
 SERVER_NAME = "kaizen-nexus"
 SHOWN_NAME = 128
 """How much of an unknown tool's name is repeated in the error."""
+
+MIRRORED = 8 * 1024
+"""Characters of a text that a header can repeat."""
+_HELD = "kaizen_nexus/held"
 
 logger = logging.getLogger("kaizen_nexus.mcp")
 
@@ -97,6 +103,28 @@ class Methods:
     def __init__(self, runtime: Runtime, page_size: int = PAGE_SIZE) -> None:
         self._runtime = runtime
         self._catalogue = ToolCatalogue(runtime.registry, page_size)
+        self._held: dict[str, Json] = {}
+
+    @contextlib.contextmanager
+    def hold(self, name: object, arguments: Json, caller: Caller) -> Iterator[Json]:
+        """Keep what the SDK would copy, and give it something short until the block ends.
+
+        Parameters
+        ----------
+        name
+            Which tool the arguments are for.
+        arguments
+            They come from text that a strict parser has read.
+        caller
+            Who calls it.
+        """
+        token = secrets.token_urlsafe()
+        repeats = isinstance(name, str) and not self.is_plain(name, caller)
+        self._held[token] = arguments
+        try:
+            yield {**(_repeatable(arguments) if repeats else {}), _HELD: token}
+        finally:
+            self._held.pop(token, None)
 
     def input_schema(self, name: str) -> Mapping[str, Any] | None:
         """Return a tool's input schema without listing all tools, as the SDK otherwise does."""
@@ -129,14 +157,18 @@ class Methods:
         protocol error.
         """
         emit = None if progress is None else reporter(progress)
-        return await self._call(name, arguments, caller, plain=False, emit=emit)
+        token = arguments.get(_HELD)
+        held = self._held.pop(token, None) if isinstance(token, str) else None
+        if held is not None:
+            return await self._call(name, held, caller, checked=True, emit=emit)
+        return await self._call(name, arguments, caller, emit=emit)
 
     async def call_plain(self, name: str, arguments: Json, caller: Caller) -> Json:
         """Answer the same with JSON text as the structured content.
 
         The arguments come from text that a strict parser has read.
         """
-        return await self._call(name, arguments, caller, plain=True)
+        return await self._call(name, arguments, caller, checked=True, plain=True)
 
     def is_plain(self, name: str, caller: Caller) -> bool:
         """Whether the caller may call it, and none of its arguments is repeated in a header."""
@@ -148,12 +180,21 @@ class Methods:
             return False
 
     async def _call(
-        self, name: str, arguments: Json, caller: Caller, *, plain: bool, emit: Emit | None = None
+        self,
+        name: str,
+        arguments: Json,
+        caller: Caller,
+        *,
+        checked: bool = False,
+        plain: bool = False,
+        emit: Emit | None = None,
     ) -> Json:
         try:
             self._runtime.access.require(caller, name)
             argument = self._catalogue.find(name).session_argument
-            return await self._execute(name, arguments, argument, caller, plain=plain, emit=emit)
+            return await self._execute(
+                name, arguments, argument, caller, checked=checked, plain=plain, emit=emit
+            )
         except (ForbiddenError, UnauthenticatedError) as error:
             return refusal(error, "")
         except WorkflowNotFoundError:
@@ -170,12 +211,13 @@ class Methods:
         session_argument: str,
         caller: Caller,
         *,
+        checked: bool,
         plain: bool,
         emit: Emit | None,
     ) -> Json:
         session_id = arguments.pop(session_argument, None)
         try:
-            if not plain:
+            if not checked:
                 check_json(arguments)
             if session_id is not None and not isinstance(session_id, str):
                 wrong = InputError(f"/{session_argument}", "Expected `str`")
@@ -197,3 +239,21 @@ class Methods:
             raise
         except NexusError as error:
             return refusal(error, session_argument)
+
+
+def _repeatable(arguments: Json) -> Json:
+    """Return the arguments that headers can repeat, at whatever depth, and no others."""
+    shown: Json = {}
+    pending = [(arguments, shown)]
+    while pending:
+        source, target = pending.pop()
+        for name, value in source.items():
+            if isinstance(value, dict):
+                target[name] = {}
+                pending.append((value, target[name]))
+            elif isinstance(value, str):
+                if len(value) <= MIRRORED:
+                    target[name] = value
+            elif not isinstance(value, list):
+                target[name] = value
+    return shown

@@ -119,6 +119,19 @@ def test_a_key_stands_for_one_request(change: dict[str, Any], over: bool) -> Non
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("other", ["b" + "\u00e4" * 49_999, "\u00e4" * 49_999 + "b", "\u00e4"])
+def test_long_texts_are_told_apart_wherever_they_are(other: str) -> None:
+    async def main() -> None:
+        agent, replays = Agent(), Replays()
+        for text in ("\u00e4" * 50_000, "\u00e4" * 50_000):
+            await replays.once(invocation(inputs={"a": [1, {"b": text}]}), agent)
+        with pytest.raises(IdempotencyKeyReusedError):
+            await replays.once(invocation(inputs={"a": [1, {"b": other}]}), agent)
+        assert agent.runs == 1
+
+    asyncio.run(main())
+
+
 def test_keys_of_different_callers_never_meet() -> None:
     async def main() -> None:
         agent, replays = Agent(), Replays()

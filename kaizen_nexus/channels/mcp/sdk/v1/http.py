@@ -148,7 +148,7 @@ class HttpTransport:
     async def _body(self, request: Request) -> bytes:
         """Return the body of a request that may be served."""
         try:
-            body = await read_body(request, self._max_body)
+            body = bytes(await read_body(request, self._max_body))
         except BodyTooLargeError:
             raise _RefusedError(Response("Request body too large", status_code=413)) from None
         if (refusal := await self._security.validate_request(request, is_post=True)) is not None:
