@@ -52,7 +52,7 @@ class Hosting(ABC):
         self.insecure = insecure
         self.shutdown_grace = shutdown_grace
         self._server: HttpServer | None = None
-        self._serving = threading.Lock()
+        self._serving = threading.RLock()  # a signal handler may call `stop` at any moment
 
     @abstractmethod
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -136,14 +136,17 @@ class Hosting(ABC):
             if the very thread calls this that serves.
         """
         self._health.ready = False
-        server, self._server = self._server, None
+        server = self._server
         if server is None:
             return True
-        time.sleep(drain)
-        return server.stop()
+        try:
+            time.sleep(drain)
+            return server.stop()
+        finally:
+            self._forget(server)
 
     def _forget(self, server: HttpServer) -> None:
-        """Let `start` be called again, unless whoever stopped this server has done that already."""
+        """Let `start` be called again, unless it has been already."""
         with self._serving:
             if self._server is server:
                 self._server = None

@@ -59,3 +59,30 @@ def test_a_server_that_is_not_installed_leaves_no_port_behind(
         app.start(blocking=False, server="granian")
     app.start(blocking=False)
     assert is_alive(app)
+
+
+def test_whoever_stops_it_while_it_drains_stops_it_now(
+    app: Nexus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draining, drained = threading.Event(), threading.Event()
+
+    def drain(seconds: float) -> None:
+        if seconds:
+            draining.set()
+            assert drained.wait(10)
+
+    monkeypatch.setattr("kaizen_nexus.nexus.hosting.time.sleep", drain)
+    app.start(blocking=False)
+    ended: list[bool] = []
+    thread = threading.Thread(target=lambda: ended.append(app.stop(drain=60)))
+    thread.start()
+    assert draining.wait(10)
+    assert is_alive(app)
+    with pytest.raises(RuntimeError, match="already serving"):
+        app.start(blocking=False)
+    assert app.stop()
+    with pytest.raises(OSError, match="refused"):
+        is_alive(app)
+    drained.set()
+    thread.join(10)
+    assert ended == [True]
