@@ -58,7 +58,7 @@ _NOWHERE = _Nowhere()
 def checked_items(items: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return a dict whose keys are exact str: `items` itself if it is one."""
     if type(items) is dict:
-        for key in items:
+        for key in list(items):  # a copy: another thread may be merging into it
             if type(key) is not str:
                 break
         else:
