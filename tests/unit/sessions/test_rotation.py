@@ -41,6 +41,7 @@ def test_a_rotated_session_is_the_same_under_another_id(manager, clock):
         "ttl",
     ):
         assert getattr(successor, name) == getattr(session, name), name
+    assert successor.memory_pool_id == "pool"
     assert dict(successor.channel_activity) == dict(session.channel_activity)
     clock.tick(3_599)
     assert manager.get_session(successor.session_id) == successor
