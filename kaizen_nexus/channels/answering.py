@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Collection
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -20,9 +21,14 @@ __all__ = ["AnswerCycle"]
 MAX_JOINED = 64 * 1024
 """How long a body may be in bytes to be copied behind its head."""
 
+MAX_FAMILIAR = 256
+"""How many names of headers are remembered that say nothing of how an answer is framed."""
+
+_LENGTH = b"content-length"
+_OF_FRAMING = frozenset({b"", b"connection", b"transfer-encoding"})
 _IN_NAMES = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
 _IN_VALUES = bytes({*range(0x20, 0x100), ord("\t")} - {0x7F})
-_OF_FRAMING = frozenset({b"connection", b"transfer-encoding"})
+_FAMILIAR: set[bytes] = set()
 
 
 class AnswerCycle(RequestResponseCycle):
@@ -99,20 +105,26 @@ class AnswerCycle(RequestResponseCycle):
 
 def _fields(headers: list[tuple[bytes, bytes]], size: int) -> bytes | None:
     """Return the lines of a head whose body has `size` bytes; None if uvicorn should see to it."""
-    names = [name for name, _ in headers]
-    values = [value for _, value in headers]
+    known = dict(headers)
     if (
-        names.count(b"content-length") != 1
-        or values[names.index(b"content-length")] != b"%d" % size
-        or not _OF_FRAMING.isdisjoint(names)
-        or b"" in names
-        # What remains without what may be there: so no header brings another one along.
-        or b"".join(names).translate(None, _IN_NAMES)
-        or b"".join(values).translate(None, _IN_VALUES)
+        len(known) != len(headers)
+        or not (_FAMILIAR.issuperset(known) or _are_plain(known))
+        or known.get(b"content-length") != b"%d" % size
     ):
         return None
-    return b"".join([b"%b: %b\r\n" % (name, value) for name, value in headers])
+    fields = b"".join([b"%b: %b\r\n" % header for header in headers])
+    # What remains without what may be in a value: so no header brings another one along.
+    return None if fields.translate(None, _IN_VALUES) != b"\r\n" * len(headers) else fields
+
+
+def _are_plain(names: Collection[bytes]) -> bool:
+    """Whether they are names in lower case, none of which says how the answer is framed."""
+    if not _OF_FRAMING.isdisjoint(names) or b"".join(names).translate(None, _IN_NAMES):
+        return False
+    if len(_FAMILIAR) < MAX_FAMILIAR:
+        _FAMILIAR.update(names)
+    return True
 
 
 def _says_its_length(start: Any) -> bool:
-    return b"content-length" in [name for name, _ in start.get("headers", ())]
+    return _LENGTH in dict(start.get("headers", ()))

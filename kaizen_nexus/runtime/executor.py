@@ -7,11 +7,13 @@ import functools
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from time import monotonic
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kaizen_nexus.runtime.admission import Entry, Gate, Limit
 from kaizen_nexus.runtime.checks import checked_count, checked_timeout
-from kaizen_nexus.runtime.errors import AbandonedError, AgentExitError, DeadlineExceededError
+from kaizen_nexus.runtime.errors import AbandonedError, DeadlineExceededError
 from kaizen_nexus.runtime.isolation import IsolatedCall, IsolatedIterator, IsolatedSteps
 from kaizen_nexus.runtime.runs import Run, Watches, wake
 from kaizen_nexus.runtime.streaming import AsyncSteps, Steps, ThreadSteps
@@ -131,14 +133,20 @@ class Executor:
         entry = None if limit is None and self._gate.try_enter() else self._enter(limit)
         timeout = self.timeout if limit is None or limit.timeout is None else limit.timeout
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        run: Run[T] = Run(loop.create_future())
+        began = monotonic()
+        waiter = loop.create_future()
+        run: Run[T] = Run(waiter)
         task = loop.create_task(
             run.drive(work if entry is None else functools.partial(entry.then, work))
         )
         try:
             if timeout is None or timeout >= 2 * WATCH_AFTER:
-                await self._watches.first(run.waiter)
+                watch = self._watches.on(loop)
+                watch.add(waiter)
+                try:
+                    await waiter
+                finally:
+                    watch.discard(waiter)
             if not run.ended:
                 await self._watch(run, began, timeout, caller_gone)
         finally:
@@ -175,23 +183,19 @@ class Executor:
         ------
         OverloadedError
             Too many threads were abandoned.
-        AgentExitError
-            The agent raised `SystemExit` or `KeyboardInterrupt`.
         """
-        try:
-            if workflow.is_async and not isolated:
-                attempt.begin()
-                outcome = workflow.invoke(inputs, context=context, session=session)
-                return await outcome if inspect.isawaitable(outcome) else outcome
+        if workflow.plan.is_async and not isolated:
+            attempt.begin()
+            outcome = workflow.invoke(inputs, context=context, session=session)
+        else:
             invoke = functools.partial(workflow.invoke, inputs, context=context, session=session)
             if isolated:
                 outcome = await self._call_isolated(IsolatedCall(invoke), attempt)
             else:
                 outcome = await self._threads.run(functools.partial(attempt.make, invoke))
-            return await outcome if inspect.isawaitable(outcome) else outcome
-        except (SystemExit, KeyboardInterrupt) as error:
-            # A task that ends so would end the event loop with it.
-            raise AgentExitError(repr(error)) from error
+        if type(outcome) is CoroutineType or inspect.isawaitable(outcome):
+            return await outcome
+        return outcome
 
     async def _call_isolated(self, call: IsolatedCall, attempt: Attempt) -> Any:
         try:
@@ -229,7 +233,7 @@ class Executor:
         run.waiter = waiter = loop.create_future()
         timer = watcher = None
         if timeout is not None:
-            timer = loop.call_at(began + timeout, wake, waiter)
+            timer = loop.call_later(timeout - (monotonic() - began), wake, waiter)
         if caller_gone is not None:
             watcher = asyncio.ensure_future(_gone(caller_gone))
             watcher.add_done_callback(lambda _: wake(waiter))

@@ -213,10 +213,10 @@ class Registry:
         WorkflowNotFoundError
             Nothing does.
         """
-        deployment = self.channels_of(name).get(channel)
-        if deployment is None:
-            raise WorkflowNotFoundError(name, channel)
-        return deployment
+        try:
+            return self._deployed[name][channel]
+        except KeyError:
+            raise WorkflowNotFoundError(name, channel) from None
 
     def channels_of(self, name: str) -> Channels:
         """Return the deployments of `name` by channel, in no order; empty if there are none."""

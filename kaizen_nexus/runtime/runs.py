@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from kaizen_nexus.runtime.errors import AgentExitError
 
-__all__ = ["Run", "Watches", "wake"]
+__all__ = ["Run", "Watch", "Watches", "wake"]
 
 T = TypeVar("T")
 
@@ -25,11 +25,12 @@ class Run(Generic[T]):
 
     __slots__ = ("_error", "_result", "ended", "waiter")
 
+    _result: T
+
     def __init__(self, waiter: asyncio.Future[None]) -> None:
         self.waiter = waiter
         self.ended = False
         self._error: BaseException | None = None
-        self._result: T | None = None
 
     async def drive(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
         """Do the work: what a task of its own is made for."""
@@ -38,6 +39,9 @@ class Run(Generic[T]):
         except asyncio.CancelledError:
             # Whoever cancels a task looks no further, so it was the agent itself.
             self._error = AgentExitError("the agent has cancelled itself")
+        except (SystemExit, KeyboardInterrupt) as error:
+            # A task that ends so would end the event loop with it.
+            self._error = AgentExitError(repr(error))
         except BaseException as error:
             self._error = error
         self.ended = True
@@ -46,7 +50,7 @@ class Run(Generic[T]):
     def outcome(self) -> T:
         """Return what the work returned, or raise what it raised."""
         if self._error is None:
-            return cast("T", self._result)
+            return self._result
         try:
             raise self._error
         finally:
@@ -67,43 +71,57 @@ class Watches:
 
     def __init__(self, interval: float) -> None:
         self._interval = interval
-        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Watch] = (
+        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Watch] = (
             weakref.WeakKeyDictionary()
         )
+        self._latest: Watch | None = None
 
-    async def first(self, waiter: asyncio.Future[None]) -> None:
-        """Return when `waiter` is done, by itself or because it has waited for long."""
-        loop = waiter.get_loop()
+    def on(self, loop: asyncio.AbstractEventLoop) -> Watch:
+        """Return the watch of an event loop, in which it is called."""
+        latest = self._latest
+        if latest is not None and latest.loop() is loop:
+            return latest
         watch = self._by_loop.get(loop)
         if watch is None:
-            watch = self._by_loop[loop] = _Watch()
-        if not watch.ticking:
-            watch.ticking = True
-            loop.call_later(self._interval, watch.tick, weakref.ref(loop), self._interval)
-        watch.young.add(waiter)
-        try:
-            await waiter
-        finally:
-            watch.young.discard(waiter)
-            watch.old.discard(waiter)
+            watch = self._by_loop[loop] = Watch(weakref.ref(loop), self._interval)
+        self._latest = watch
+        return watch
 
 
-class _Watch:
-    """Those who wait on one event loop."""
+class Watch:
+    """Those who wait on one event loop; made by `Watches`."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: weakref.ref[asyncio.AbstractEventLoop], interval: float) -> None:
+        self.loop = loop
+        self._interval = interval
         self.young: set[asyncio.Future[None]] = set()
         self.old: set[asyncio.Future[None]] = set()
         self.ticking = False
 
-    def tick(self, loop: weakref.ref[asyncio.AbstractEventLoop], interval: float) -> None:
+    def add(self, waiter: asyncio.Future[None]) -> None:
+        """Wake `waiter` once it has waited for long, unless it leaves before."""
+        self.young.add(waiter)
+        if not self.ticking:
+            self._tick_later()
+
+    def discard(self, waiter: asyncio.Future[None]) -> None:
+        """Let `waiter` leave, whether or not it was woken."""
+        self.young.discard(waiter)
+        self.old.discard(waiter)
+
+    def _tick_later(self) -> None:
+        loop = self.loop()
+        self.ticking = loop is not None
+        if loop is not None:
+            loop.call_later(self._interval, self._tick)
+
+    def _tick(self) -> None:
         for waiter in self.old:
             wake(waiter)
         self.young, self.old = set(), self.young
-        running = loop()
-        self.ticking = bool(self.old) and running is not None
-        if self.ticking and running is not None:
-            running.call_later(interval, self.tick, loop, interval)
+        self.ticking = False
+        if self.old:
+            self._tick_later()
 
 
 def wake(waiter: asyncio.Future[None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
@@ -128,8 +128,8 @@ class Runtime:
         async with self._turns.take(session_id):
             return rotated(self.sessions, self.session_of(caller, session_id))
 
-    async def execute(self, invocation: Invocation) -> Result:
-        """Run a workflow, unless this is a retry of an invocation that was run.
+    def execute(self, invocation: Invocation) -> Coroutine[Any, Any, Result]:
+        """Run a workflow, unless this is a retry of an invocation that was run; to be awaited.
 
         Raises
         ------
@@ -144,8 +144,8 @@ class Runtime:
         """
         deployment = self.find(invocation.caller, invocation.name, invocation.channel)
         if invocation.idempotency_key is not None:
-            return await self.replays.once(invocation, partial(self._perform, deployment))
-        return await self._perform(deployment, invocation)
+            return self.replays.once(invocation, partial(self._perform, deployment))
+        return self._perform(deployment, invocation)
 
     async def _perform(self, deployment: Deployment, invocation: Invocation) -> Result:
         """Run a workflow and record it, whether it fails or not: by channel, and by version."""
@@ -183,17 +183,19 @@ class Runtime:
         inputs: Mapping[str, Any],
     ) -> tuple[bytes, str | None]:
         """Return the encoded result, and the session's id; a session is used by one at a time."""
-        if invocation.session_id is None or invocation.session_id == NEW_SESSION:
-            session = self._attach(deployment, invocation)
-            body = await self._run(deployment, attempt, invocation, inputs, session)
-        else:
-            if self.access.enforced:
-                # Nobody waits in the line of another's session, nor makes its owner wait.
-                self.session_of(invocation.caller, invocation.session_id)
-            async with self._turns.take(invocation.session_id):
-                session = self._attach(deployment, invocation)
-                body = await self._run(deployment, attempt, invocation, inputs, session)
-        return body, None if session is None else session.session_id
+        session_id = invocation.session_id
+        if session_id is None or session_id == NEW_SESSION:
+            return await self._run(deployment, attempt, invocation, inputs)
+        if self.access.enforced:
+            # Nobody waits in the line of another's session, nor makes its owner wait.
+            self.session_of(invocation.caller, session_id)
+        waiting = self._turns.enter(session_id)
+        if waiting is not None:
+            await waiting
+        try:
+            return await self._run(deployment, attempt, invocation, inputs)
+        finally:
+            self._turns.leave(session_id)
 
     def _attach(self, deployment: Deployment, invocation: Invocation) -> CrossChannelSession | None:
         session_id = invocation.session_id
@@ -216,16 +218,17 @@ class Runtime:
         attempt: Attempt,
         invocation: Invocation,
         inputs: Mapping[str, Any],
-        session: CrossChannelSession | None,
-    ) -> bytes:
-        workflow = deployment.workflow
+    ) -> tuple[bytes, str | None]:
+        workflow, plan = deployment.workflow, deployment.workflow.plan
+        session = self._attach(deployment, invocation)
+        session_id = None if session is None else session.session_id
         context: Mapping[str, Any] | None = None
-        if workflow.plan.wants_context and session is not None:
-            context = self.sessions.get_session_state(session.session_id)
-        outputs, executor = workflow.plan.outputs, self.executor
+        if plan.wants_context and session_id is not None:
+            context = self.sessions.get_session_state(session_id)
+        outputs, executor = plan.outputs, self.executor
         streams = isinstance(outputs, StreamOutputs)
-        isolated = workflow.is_async and attempt.isolated
-        if workflow.is_async and not isolated:
+        isolated = plan.is_async and attempt.isolated
+        if plan.is_async and not isolated:
             RUNNING.set(attempt)
         try:
             outcome = await executor.call(
@@ -233,13 +236,13 @@ class Runtime:
             )
             if isinstance(outputs, StreamOutputs):
                 steps = executor.steps(outcome, isolated)
-                return await collect(outputs, steps, invocation.emit)
-            return workflow.encode(outcome)
+                return await collect(outputs, steps, invocation.emit), session_id
+            return outputs.encode(outcome), session_id
         except (AbandonedError, OverloadedError, ResultTooLargeError):
             raise
         except Exception as error:
             logger.exception("the agent behind %r failed", workflow.name)
             raise AgentFailedError(workflow.name) from error
         finally:
-            if workflow.is_async and (streams or not isolated):
+            if plan.is_async and (streams or not isolated):
                 attempt.end()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
+from collections.abc import AsyncIterator, Awaitable
 
 from kaizen_nexus.runtime.errors import OverloadedError
 
@@ -28,35 +29,54 @@ class Turns:
     def __init__(self, max_waiting: int = DEFAULT_MAX_WAITING) -> None:
         self.max_waiting = max_waiting
         self._lock = threading.Lock()
-        self._queues: dict[str, deque[asyncio.Future[None]]] = {}
+        # None for a key for which nobody waits: most never have a queue.
+        self._queues: dict[str, deque[asyncio.Future[None]] | None] = {}
 
     def __len__(self) -> int:
         """Return how many keys somebody works on."""
         return len(self._queues)
 
-    def take(self, key: str) -> _Turn:
+    @contextlib.asynccontextmanager
+    async def take(self, key: str) -> AsyncIterator[None]:
         """Wait until it is one's turn to work on `key`, and have it until the block ends.
 
-        For ``async with``, whose beginning raises `OverloadedError` if `max_waiting` others wait
-        already.
+        Raises
+        ------
+        OverloadedError
+            `max_waiting` others wait already.
         """
-        return _Turn(self, key)
+        waiting = self.enter(key)
+        if waiting is not None:
+            await waiting
+        try:
+            yield
+        finally:
+            self.leave(key)
 
-    def _enter(self, key: str) -> asyncio.Future[None] | None:
-        """Return what to wait for, or None if it is one's turn at once."""
-        loop = asyncio.get_running_loop()
+    def enter(self, key: str) -> Awaitable[None] | None:
+        """Return what to await, or None if it is one's turn at once; `leave` ends the turn.
+
+        It is what `take` does, for those to whom that costs too much.
+
+        Raises
+        ------
+        OverloadedError
+            `max_waiting` others wait already.
+        """
         with self._lock:
-            queue = self._queues.get(key)
-            if queue is None:
-                self._queues[key] = deque()
+            queue = self._queues.get(key, _NOBODY)
+            if queue is _NOBODY:
+                self._queues[key] = None
                 return None
+            if queue is None:
+                queue = self._queues[key] = deque()
             if len(queue) >= self.max_waiting:
                 raise OverloadedError(f"{self.max_waiting} requests wait for this session")
-            turn = loop.create_future()
+            turn = asyncio.get_running_loop().create_future()
             queue.append(turn)
-            return turn
+        return self._wait(key, turn)
 
-    def _leave(self, key: str) -> None:
+    def leave(self, key: str) -> None:
         """Hand the turn to the next one, if there is one."""
         while True:
             with self._lock:
@@ -69,36 +89,25 @@ class Turns:
                 turn.get_loop().call_soon_threadsafe(_grant, turn)
                 return
 
+    async def _wait(self, key: str, turn: asyncio.Future[None]) -> None:
+        try:
+            await turn
+        except asyncio.CancelledError:
+            self._give_up(key, turn)
+            raise
+
     def _give_up(self, key: str, turn: asyncio.Future[None]) -> None:
         with self._lock:
             queue = self._queues[key]
-            waiting = turn in queue
-            if waiting:
+            waiting = queue is not None and turn in queue
+            if waiting and queue is not None:
                 queue.remove(turn)
         if not waiting:  # the turn had been handed over when its owner was cancelled
-            self._leave(key)
+            self.leave(key)
 
 
-class _Turn:
-    """What `Turns.take` returns: a class, since a generator would cost several times as much."""
-
-    __slots__ = ("_key", "_turns")
-
-    def __init__(self, turns: Turns, key: str) -> None:
-        self._turns = turns
-        self._key = key
-
-    async def __aenter__(self) -> None:
-        turn = self._turns._enter(self._key)
-        if turn is not None:
-            try:
-                await turn
-            except asyncio.CancelledError:
-                self._turns._give_up(self._key, turn)
-                raise
-
-    async def __aexit__(self, *error: object) -> None:
-        self._turns._leave(self._key)
+_NOBODY: deque[asyncio.Future[None]] = deque()
+"""Stands for the queue of a key that nobody works on."""
 
 
 def _grant(turn: asyncio.Future[None]) -> None:

@@ -17,12 +17,11 @@ from kaizen_nexus.channels.callers import caller_of
 from kaizen_nexus.channels.idempotency import KEY_NAME, REPLAYED_HEADER, idempotency_key
 from kaizen_nexus.channels.problems import problem_of
 from kaizen_nexus.deployment.target import API_PREFIX
-from kaizen_nexus.runtime.invocation import Invocation, Result
+from kaizen_nexus.runtime.invocation import Invocation
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from kaizen_nexus.runtime.deployed import Deployment
     from kaizen_nexus.runtime.service import Runtime
 
 __all__ = ["CHANNEL", "SESSION_HEADER", "Answering", "Execution", "PrefixedExecution"]
@@ -74,7 +73,15 @@ class Execution:
                 duration_ms=result.duration_ns / 1e6,
             )
         )
-        headers = [_JSON, (b"content-length", b"%d" % len(body)), *_headers(result)]
+        headers = [
+            _JSON,
+            (b"content-length", b"%d" % len(body)),
+            (_VERSION, b"%d" % result.version),
+        ]
+        if result.session_id is not None:
+            headers.append((_SESSION, result.session_id.encode("latin-1")))
+        if result.replayed:
+            headers.append(_REPLAYED)
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -97,15 +104,21 @@ class Execution:
         return Invocation(
             name=name,
             channel=CHANNEL,
-            # Whatever was deployed while the body arrived.
-            inputs=_inputs_of(
-                json_object(body, self._max_body), self._runtime.registry.find(name, CHANNEL)
-            ),
+            inputs=self._inputs_of(json_object(body, self._max_body), name),
             session_id=None if session_id is None else session_id.decode("latin-1"),
             caller=caller,
             caller_gone=partial(until_disconnected, receive),
             idempotency_key=key,
         )
+
+    def _inputs_of(self, body: dict[str, Any], name: str) -> dict[str, Any]:
+        """Return the inputs in `body`, which is them or has them under ``inputs``."""
+        wrapped = body.get("inputs")
+        if len(body) != 1 or not isinstance(wrapped, dict):
+            return body
+        # Of whatever was deployed while the body arrived.
+        deployment = self._runtime.registry.find(name, CHANNEL)
+        return body if "inputs" in deployment.workflow.input_schema["properties"] else wrapped
 
 
 class Answering(Protocol):
@@ -152,25 +165,3 @@ class _Envelope(msgspec.Struct, kw_only=True):
 
 
 _ENCODER = msgspec.json.Encoder()
-
-
-def _headers(result: Result) -> list[tuple[bytes, bytes]]:
-    """Return what the answer's headers say of the result."""
-    headers = [(_VERSION, b"%d" % result.version)]
-    if result.session_id is not None:
-        headers.append((_SESSION, result.session_id.encode("latin-1")))
-    if result.replayed:
-        headers.append(_REPLAYED)
-    return headers
-
-
-def _inputs_of(body: dict[str, Any], deployment: Deployment) -> dict[str, Any]:
-    """Return the inputs in `body`, which is them or has them under ``inputs``."""
-    wrapped = body.get("inputs")
-    if (
-        len(body) == 1
-        and isinstance(wrapped, dict)
-        and "inputs" not in deployment.workflow.input_schema["properties"]
-    ):
-        return wrapped
-    return body

@@ -47,7 +47,7 @@ class Access:
         ForbiddenError
             The scope is none of the caller's.
         """
-        if self.allows(caller, scope):
+        if not self.enforced or self.allows(caller, scope):
             return
         if not caller.authenticated:
             raise UnauthenticatedError

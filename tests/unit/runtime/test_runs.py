@@ -20,13 +20,23 @@ async def until_idle(watches: Watches) -> None:
         await asyncio.sleep(INTERVAL)
 
 
+async def first(watches: Watches, waiter: asyncio.Future[None]) -> None:
+    """Return when `waiter` is done, by itself or because it has waited for long."""
+    watch = watches.on(waiter.get_loop())
+    watch.add(waiter)
+    try:
+        await waiter
+    finally:
+        watch.discard(waiter)
+
+
 def test_who_waits_for_long_is_woken_and_the_clock_stops_when_nobody_waits() -> None:
     async def main() -> None:
         watches = Watches(INTERVAL)
         loop = asyncio.get_running_loop()
         began = loop.time()
         waiters = [loop.create_future() for _ in range(3)]
-        await asyncio.gather(*map(watches.first, waiters))
+        await asyncio.gather(*(first(watches, waiter) for waiter in waiters))
         assert loop.time() - began > 0.9 * INTERVAL
         assert all(waiter.done() for waiter in waiters)
         await until_idle(watches)
@@ -40,8 +50,8 @@ def test_who_is_woken_otherwise_or_cancelled_is_forgotten() -> None:
         loop = asyncio.get_running_loop()
         done = loop.create_future()
         loop.call_soon(done.set_result, None)
-        await watches.first(done)
-        cancelled = asyncio.ensure_future(watches.first(loop.create_future()))
+        await first(watches, done)
+        cancelled = asyncio.ensure_future(first(watches, loop.create_future()))
         await asyncio.sleep(0)
         cancelled.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -57,7 +67,7 @@ def test_each_event_loop_has_a_clock_of_its_own() -> None:
     watches = Watches(INTERVAL)
 
     async def main() -> None:
-        await watches.first(asyncio.get_running_loop().create_future())
+        await first(watches, asyncio.get_running_loop().create_future())
 
     for _ in range(2):
         asyncio.run(main())
