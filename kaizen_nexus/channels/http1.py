@@ -217,7 +217,11 @@ class Http1Protocol(HttpToolsProtocol):
             if self._trailers_size > self.limits.head_size:
                 raise RefusedError(431, "the trailers of the request are too long")
             return
-        super().on_header(name, value)
+        # As uvicorn does, without a further call for each header.
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def _check_size(self) -> None:
         """Refuse a head that has become too long, looked at once for all headers in a piece."""
