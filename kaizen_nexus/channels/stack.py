@@ -69,6 +69,7 @@ def asgi_stack(
                 health,
                 execution,
                 streaming,
+                streams,
                 max_body=options.max_body,
                 monitoring=options.monitoring,
                 limited=options.rate_limit is not None,

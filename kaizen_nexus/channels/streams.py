@@ -47,6 +47,10 @@ class Streams:
         """Return how many are open."""
         return len(self._open)
 
+    def figures(self) -> dict[str, int]:
+        """Return how many are open, may be open, and were refused."""
+        return {"open": len(self), "max_open": self.max_open, "refused": self.refused}
+
     @contextlib.contextmanager
     def enter(self) -> Iterator[OpenStream]:
         """Count as one more open stream until the block ends.

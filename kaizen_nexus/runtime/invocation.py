@@ -27,6 +27,8 @@ class Invocation(msgspec.Struct, frozen=True):
     """Who asks; the owner of a session that is created for this invocation."""
     caller_gone: Callable[[], Awaitable[object]] | None = None
     """Returns when nobody waits for the answer any more, where the channel can tell."""
+    chosen: Callable[[int], None] | None = None
+    """Told which version of the workflow runs, before anything of it does; not of a replay."""
     attached: Callable[[str], None] | None = None
     """Told the session's id, if there is a session, before the agent is called."""
     emit: Callable[[bytes], Awaitable[None]] | None = None

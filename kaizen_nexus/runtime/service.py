@@ -150,6 +150,8 @@ class Runtime:
     async def _perform(self, deployment: Deployment, invocation: Invocation) -> Result:
         """Run a workflow and record it, whether it fails or not: by channel, and by version."""
         started = perf_counter_ns()
+        if invocation.chosen is not None:
+            invocation.chosen(deployment.version)
         deployment.meter.begin()
         failed = True
         try:

@@ -197,8 +197,13 @@ def test_each_chunk_comes_before_the_next_is_made(app: Nexus, paced: Paced) -> N
     assert paced.ends == 1
 
 
+def version(app: Nexus, name: str) -> str:
+    return str(httpx2.get(f"{app.url}/api/workflows/{name}").json()["version"])
+
+
 def test_a_new_sessions_id_is_there_before_the_first_chunk(app: Nexus, paced: Paced) -> None:
     with streaming(app, **{"X-Session-ID": "new"}) as answer:
+        assert answer.headers["x-workflow-version"] == version(app, "paced")
         session_id = answer.headers["x-session-id"]
         assert session_id in app.session_manager.sessions
         paced.go.release(3)
@@ -216,6 +221,7 @@ def test_the_other_ways_to_run_it_give_the_whole(app: Nexus, paced: Paced) -> No
 def test_what_does_not_stream_is_one_event(app: Nexus) -> None:
     with streaming(app, "plain") as answer:
         ((number, kind, last),) = events(answer)
+        assert answer.headers["x-workflow-version"] == version(app, "plain")
     assert (number, kind, last["chunks"]) == (1, "result", 0)
     assert last["result"] == {"answer": "a b c"}
 
@@ -331,6 +337,8 @@ def test_so_many_streams_may_be_open_and_no_more(paced: Paced) -> None:
                 assert refused.status_code == 503
                 assert refused.headers["retry-after"] == "1"
                 assert "1 streams are open" in refused.json()["detail"]
+                figures = httpx2.get(f"{app.url}/metrics.json").json()["streams"]
+                assert figures == {"open": 1, "max_open": 1, "refused": 1}
             paced.go.release(3)
             *_, (_, kind, _) = events(answer)
             assert kind == "result"
@@ -396,4 +404,5 @@ def test_a_retry_is_answered_with_the_whole(app: Nexus, paced: Paced) -> None:
     with streaming(app, **{"Idempotency-Key": f"{id(paced)}"}) as answer:
         ((_, kind, last),) = events(answer)
         assert answer.headers["idempotency-replayed"] == "true"
+        assert answer.headers["x-workflow-version"] == version(app, "paced")
     assert (first[2], kind, last["result"], paced.ends) == ("a", "result", "abc", 1)

@@ -24,13 +24,21 @@ if TYPE_CHECKING:
 
     from kaizen_nexus.runtime.service import Runtime
 
-__all__ = ["CHANNEL", "SESSION_HEADER", "Answering", "Execution", "PrefixedExecution"]
+__all__ = [
+    "CHANNEL",
+    "SESSION_HEADER",
+    "VERSION_HEADER",
+    "Answering",
+    "Execution",
+    "PrefixedExecution",
+]
 
 CHANNEL = "api"
 SESSION_HEADER = "X-Session-ID"
+VERSION_HEADER = "X-Workflow-Version"
 
 _SESSION = SESSION_HEADER.lower().encode()
-_VERSION = b"x-workflow-version"
+_VERSION = VERSION_HEADER.lower().encode()
 _JSON = (b"content-type", b"application/json")
 _REPLAYED = (REPLAYED_HEADER.lower().encode(), b"true")
 

@@ -10,6 +10,7 @@ from kaizen_nexus.channels.api.service import ServiceEndpoints
 from kaizen_nexus.channels.api.sessions import SessionEndpoints
 from kaizen_nexus.channels.api.stream import Streaming
 from kaizen_nexus.channels.api.workflows import WorkflowEndpoints
+from kaizen_nexus.channels.streams import Streams
 from kaizen_nexus.deployment.target import API_PREFIX
 from kaizen_nexus.runtime.health import Health
 from kaizen_nexus.runtime.service import Runtime
@@ -22,6 +23,7 @@ def api_routes(
     health: Health,
     execution: Execution,
     streaming: Streaming,
+    streams: Streams,
     *,
     max_body: int,
     monitoring: bool,
@@ -30,7 +32,7 @@ def api_routes(
     """Return the routes of the HTTP channel."""
     workflows = WorkflowEndpoints(runtime)
     sessions = SessionEndpoints(runtime, max_body)
-    service = ServiceEndpoints(runtime, health, monitoring=monitoring, limited=limited)
+    service = ServiceEndpoints(runtime, health, streams, monitoring=monitoring, limited=limited)
     cache = CacheEndpoints(runtime)
     return [
         Route(f"{API_PREFIX}/{{name}}/execute", execution, methods=["POST"]),

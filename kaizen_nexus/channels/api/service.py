@@ -12,6 +12,7 @@ from kaizen_nexus.channels.api.execute import CHANNEL
 from kaizen_nexus.channels.api.openapi import openapi_document
 from kaizen_nexus.channels.api.workflows import json_response
 from kaizen_nexus.channels.callers import caller_of
+from kaizen_nexus.channels.streams import Streams
 from kaizen_nexus.runtime.access.policy import MONITOR
 from kaizen_nexus.runtime.health import Health
 from kaizen_nexus.runtime.service import Runtime
@@ -28,6 +29,8 @@ class ServiceEndpoints:
         What is described.
     health
         What reports on it.
+    streams
+        The open streams, which are counted.
     monitoring
         Whether measurements are published.
     limited
@@ -35,12 +38,13 @@ class ServiceEndpoints:
     """
 
     def __init__(
-        self, runtime: Runtime, health: Health, *, monitoring: bool, limited: bool
+        self, runtime: Runtime, health: Health, streams: Streams, *, monitoring: bool, limited: bool
     ) -> None:
         self._runtime = runtime
         self._monitoring = monitoring
         self._limited = limited
         self._health = health
+        self._streams = streams
 
     async def live(self, _: Request) -> Response:
         """Answer as long as the process can: ``GET /health/live``."""
@@ -56,7 +60,8 @@ class ServiceEndpoints:
         if not self._monitoring:
             raise HTTPException(404)
         self._runtime.access.require(caller_of(request.scope), MONITOR)
-        return json_response(self._health.numbers())
+        numbers = {**self._health.numbers(), "streams": self._streams.figures()}
+        return json_response(numbers)
 
     async def openapi(self, request: Request) -> Response:
         """Return the OpenAPI 3.1 description of what is deployed now: ``GET /openapi.json``."""

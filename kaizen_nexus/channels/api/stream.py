@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from kaizen_nexus.channels.api.execute import SESSION_HEADER
+from kaizen_nexus.channels.api.execute import SESSION_HEADER, VERSION_HEADER
 from kaizen_nexus.channels.idempotency import REPLAYED_HEADER
 from kaizen_nexus.channels.problems import problem_of
 from kaizen_nexus.channels.streams import FAREWELL_TIMEOUT, StreamedAnswer, Streams, emitter
@@ -87,6 +87,7 @@ class Streaming:
                     msgspec.structs.replace(
                         invocation,
                         caller_gone=partial(stream.given_up, receive),
+                        chosen=events.choose,
                         attached=events.attach,
                         emit=emitter(invocation, partial(events.send, b"chunk")),
                     )
@@ -133,6 +134,10 @@ class EventStream:
         self.answer = StreamedAnswer(send, headers)
         self._silent = True
 
+    def choose(self, version: int) -> None:
+        """Name the workflow's version in the answer's head, which is not sent before."""
+        self.answer.headers[VERSION_HEADER] = str(version)
+
     def attach(self, session_id: str) -> None:
         """Name the session in the answer's head, which is not sent before."""
         self.answer.headers[SESSION_HEADER] = session_id
@@ -175,6 +180,7 @@ def _summary(events: EventStream, result: Result) -> bytes:
     """Return what is said of a result, which is not repeated if it was sent in chunks."""
     if result.replayed:
         events.answer.headers[REPLAYED_HEADER] = "true"
+    events.choose(result.version)
     if result.session_id is not None:
         events.attach(result.session_id)
     whole = {} if events.count else {"result": msgspec.Raw(result.body)}
