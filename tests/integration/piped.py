@@ -14,7 +14,7 @@ from kaizen_nexus.channels.mcp.client import latest_version
 from kaizen_nexus.channels.mcp.conversation import Conversation
 from kaizen_nexus.channels.mcp.lines import LineReader, LineWriter
 from kaizen_nexus.channels.mcp.sdk.surface import Json, Plain, Server, Streams
-from kaizen_nexus.channels.mcp.server import Methods, build_server
+from kaizen_nexus.channels.mcp.server import CallerGone, Methods, build_server
 from kaizen_nexus.runtime.callers import Caller
 from kaizen_nexus.runtime.service import Runtime
 
@@ -160,9 +160,11 @@ class _Counting(Methods):
         self.runtime = runtime
         self.plain = 0
 
-    async def call_plain(self, name: str, arguments: Json, caller: Caller) -> Json:
+    async def call_plain(
+        self, name: str, arguments: Json, caller: Caller, caller_gone: CallerGone | None = None
+    ) -> Json:
         self.plain += 1
-        return await super().call_plain(name, arguments, caller)
+        return await super().call_plain(name, arguments, caller, caller_gone)
 
 
 class _WithSdkOnly:

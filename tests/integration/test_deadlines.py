@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import anyio
 import httpx2
@@ -16,6 +17,7 @@ import pytest
 
 from kaizen_nexus import Nexus, deploy_multi_channel
 from kaizen_nexus.channels.cli.protocol import EXIT_REFUSED
+from kaizen_nexus.channels.mcp.client import latest_version
 
 PATIENCE = 30
 
@@ -90,16 +92,46 @@ def test_a_tool_call_says_so(impatient: Nexus) -> None:
     assert "no result within 0.2 s" in result["content"][0]["text"]
 
 
-@pytest.mark.parametrize("path", ["/api/workflows/waiting/execute", "/cli/run"])
-def test_a_client_that_hangs_up_cancels_the_agent(waiting: Waiting, path: str) -> None:
+PROTOCOL = "2026-07-28"
+ENVELOPE = {
+    "io.modelcontextprotocol/protocolVersion": PROTOCOL,
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+TOOL_CALL = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "tools/call",
+    "params": {"name": "waiting", "arguments": {"query": "x"}, "_meta": ENVELOPE},
+}
+TOOL_HEADERS = (
+    f"Accept: application/json\r\nMCP-Protocol-Version: {PROTOCOL}\r\n"
+    "Mcp-Method: tools/call\r\nMcp-Name: waiting\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "inputs", "headers"),
+    [
+        ("/api/workflows/waiting/execute", {"query": "x"}, ""),
+        ("/cli/run", {"argv": ["waiting", "--query", "x"]}, ""),
+        pytest.param(
+            "/mcp",
+            TOOL_CALL,
+            TOOL_HEADERS,
+            marks=pytest.mark.skipif(latest_version() < PROTOCOL, reason="SDK 1 does not know it"),
+        ),
+    ],
+)
+def test_a_client_that_hangs_up_cancels_the_agent(
+    waiting: Waiting, path: str, inputs: dict[str, Any], headers: str
+) -> None:
     app = Nexus(api_port=0)
     deploy_multi_channel(waiting, app, "waiting")
     app.start(blocking=False)
-    inputs = {"query": "x"} if path.startswith("/api") else {"argv": ["waiting", "--query", "x"]}
     body = json.dumps(inputs).encode()
     head = (
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"{headers}Content-Length: {len(body)}\r\n\r\n"
     )
     try:
         with socket.create_connection(("127.0.0.1", app.api_port), timeout=PATIENCE) as client:

@@ -15,7 +15,7 @@ from kaizen_nexus.channels.mcp.sdk.surface import Json, Plain, ProtocolError
 from kaizen_nexus.channels.strict_json import LARGE, MAX_DEPTH, check_keys
 
 if TYPE_CHECKING:
-    from kaizen_nexus.channels.mcp.server import Methods
+    from kaizen_nexus.channels.mcp.server import CallerGone, Methods
     from kaizen_nexus.runtime.callers import Caller
 
 __all__ = ["METHOD", "Call", "PlainCalls"]
@@ -94,13 +94,15 @@ class PlainCalls:
             return None
         return call if self._methods.is_plain(name, caller) else None
 
-    async def answer(self, call: Call, caller: Caller) -> tuple[bytes, int | None]:
+    async def answer(
+        self, call: Call, caller: Caller, caller_gone: CallerGone | None = None
+    ) -> tuple[bytes, int | None]:
         """Return the answer as JSON text, and the code of the error that it is, if it is one."""
         reply: Json = {"jsonrpc": "2.0", "id": call.id}
         code = None
         try:
             result = await self._methods.call_plain(
-                call.params.name, call.params.arguments or {}, caller
+                call.params.name, call.params.arguments or {}, caller, caller_gone
             )
             reply["result"] = self._plain.members | result
         except ProtocolError as error:

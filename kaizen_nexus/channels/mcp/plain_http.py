@@ -5,8 +5,10 @@ Its headers are those that belong to it, and none of its arguments is mirrored i
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from kaizen_nexus.channels.body import until_disconnected
 from kaizen_nexus.channels.callers import caller_of
 from kaizen_nexus.channels.mcp.plain import METHOD, Call, PlainCalls
 from kaizen_nexus.channels.mcp.sdk.surface import INVALID_PARAMS
@@ -63,7 +65,8 @@ class PlainRequests:
         call = self._read(message, caller)
         if call is None or headers.get(b"mcp-name") != call.params.name.encode():
             return again(message, receive)
-        body, error = await self._calls.answer(call, caller)
+        gone = partial(until_disconnected, receive)
+        body, error = await self._calls.answer(call, caller, gone)
         status = 400 if error == INVALID_PARAMS else 200
         length = (b"content-length", b"%d" % len(body))
         await send({"type": "http.response.start", "status": status, "headers": [_JSON, length]})

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kaizen_nexus._errors import NexusError
 from kaizen_nexus.agents.errors import InputError, InvalidInputsError
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from kaizen_nexus.runtime.callers import Caller
     from kaizen_nexus.runtime.service import Runtime
 
-__all__ = ["SERVER_NAME", "Methods", "build_server"]
+__all__ = ["SERVER_NAME", "CallerGone", "Methods", "build_server"]
 
 SERVER_NAME = "kaizen-nexus"
 SHOWN_NAME = 128
@@ -51,6 +51,8 @@ SHOWN_NAME = 128
 MIRRORED = 8 * 1024
 """Characters of a text that a header can repeat."""
 _HELD = "kaizen_nexus/held"
+
+CallerGone: TypeAlias = Callable[[], Awaitable[object]]
 
 logger = logging.getLogger("kaizen_nexus.mcp")
 
@@ -163,12 +165,17 @@ class Methods:
             return await self._call(name, held, caller, checked=True, emit=emit)
         return await self._call(name, arguments, caller, emit=emit)
 
-    async def call_plain(self, name: str, arguments: Json, caller: Caller) -> Json:
+    async def call_plain(
+        self, name: str, arguments: Json, caller: Caller, caller_gone: CallerGone | None = None
+    ) -> Json:
         """Answer the same with JSON text as the structured content.
 
-        The arguments come from text that a strict parser has read.
+        The arguments come from text that a strict parser has read. `caller_gone` returns when
+        nobody waits for the answer any more, where nothing cancels the call then.
         """
-        return await self._call(name, arguments, caller, checked=True, plain=True)
+        return await self._call(
+            name, arguments, caller, checked=True, plain=True, caller_gone=caller_gone
+        )
 
     def is_plain(self, name: str, caller: Caller) -> bool:
         """Whether the caller may call it, and none of its arguments is repeated in a header."""
@@ -188,13 +195,20 @@ class Methods:
         checked: bool = False,
         plain: bool = False,
         emit: Emit | None = None,
+        caller_gone: CallerGone | None = None,
     ) -> Json:
         try:
             self._runtime.access.require(caller, name)
             argument = self._catalogue.find(name).session_argument
-            return await self._execute(
-                name, arguments, argument, caller, checked=checked, plain=plain, emit=emit
+            ask = partial(
+                Invocation,
+                name=name,
+                channel=CHANNEL,
+                caller=caller,
+                emit=emit,
+                caller_gone=caller_gone,
             )
+            return await self._execute(ask, arguments, argument, checked=checked, plain=plain)
         except (ForbiddenError, UnauthenticatedError) as error:
             return refusal(error, "")
         except WorkflowNotFoundError:
@@ -206,14 +220,12 @@ class Methods:
 
     async def _execute(
         self,
-        name: str,
+        ask: Callable[..., Invocation],
         arguments: Json,
         session_argument: str,
-        caller: Caller,
         *,
         checked: bool,
         plain: bool,
-        emit: Emit | None,
     ) -> Json:
         session_id = arguments.pop(session_argument, None)
         try:
@@ -222,19 +234,8 @@ class Methods:
             if session_id is not None and not isinstance(session_id, str):
                 wrong = InputError(f"/{session_argument}", "Expected `str`")
                 raise InvalidInputsError((wrong,))
-            return answer(
-                await self._runtime.execute(
-                    Invocation(
-                        name=name,
-                        channel=CHANNEL,
-                        inputs=arguments,
-                        session_id=session_id,
-                        caller=caller,
-                        emit=emit,
-                    )
-                ),
-                decoded=not plain,
-            )
+            invocation = ask(inputs=arguments, session_id=session_id)
+            return answer(await self._runtime.execute(invocation), decoded=not plain)
         except WorkflowNotFoundError:
             raise
         except NexusError as error:
