@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import sys
 import time
@@ -103,6 +104,8 @@ def serve(
 
             poll = Reloader(app, target, folder_of(target), since).poll
         app.start(blocking=False, server=server)
+        if not reload:  # which is to get rid of what was loaded
+            _keep_what_is_loaded()
         click.echo(_announcement(app), err=True)
         while app.health_check()["status"] == "healthy":
             time.sleep(POLL_SECONDS)
@@ -118,6 +121,16 @@ def serve(
     finally:
         app.close()
     raise click.ClickException("the server stopped by itself; its log says why")
+
+
+def _keep_what_is_loaded() -> None:
+    """Have the collector look no more at what there is when serving begins, which is there to stay.
+
+    A full collection looks at every object of every library, and holds up all requests meanwhile:
+    for 50 to 150 ms, several times a minute under load.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _nothing() -> None:

@@ -81,6 +81,19 @@ class TestServe:
             _, rest = process.communicate(timeout=30)
         assert (process.returncode, rest) == (0, "Stopping: running requests may finish.\n")
 
+    @pytest.mark.parametrize("options", [[], ["--reload"]])
+    def test_the_collector_leaves_alone_what_was_loaded_to_stay(
+        self, program: Any, options: list[str]
+    ) -> None:
+        (program.folder / "frozen.py").write_text(
+            "import gc\nfrom kaizen_nexus import Nexus, deploy_multi_channel\n"
+            "app = Nexus()\ndeploy_multi_channel(gc.get_freeze_count, app, 'frozen')\n"
+        )
+        with serving(program, "frozen", "--port", "0", *options) as (_, url, _):
+            done = program("run", "frozen", "--url", url)
+        assert done.returncode == 0, done.stderr
+        assert (int(done.stdout) > 10_000) is not bool(options)
+
     def test_a_running_request_finishes(self, service: Any) -> None:
         with serving(service, "service", "--port", "0") as (process, url, _):
             running = service.start("run", "slow", "--seconds", "1", "--url", url)
