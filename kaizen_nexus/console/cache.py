@@ -18,6 +18,7 @@ from kaizen_nexus.channels.cli.protocol import (
     EXIT_UNREACHABLE,
 )
 from kaizen_nexus.console.run import unreachable
+from kaizen_nexus.console.seconds import Seconds
 from kaizen_nexus.console.transport import (
     KEPT_OUT,
     BadUrlError,
@@ -25,6 +26,7 @@ from kaizen_nexus.console.transport import (
     UnreachableError,
     request,
 )
+from kaizen_nexus.runtime.checks import MAX_SECONDS
 
 __all__ = ["cache"]
 
@@ -44,7 +46,7 @@ def _server_options(command: Command) -> Command:
     for option in (
         click.option(
             "--timeout",
-            type=click.FloatRange(0, min_open=True),
+            type=Seconds(0, MAX_SECONDS, min_open=True),
             default=DEFAULT_TIMEOUT,
             show_default=True,
             help="Seconds.",

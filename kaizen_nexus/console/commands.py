@@ -22,6 +22,8 @@ from kaizen_nexus.console.cache import cache
 from kaizen_nexus.console.check.command import check
 from kaizen_nexus.console.completion import ForwardedCommand, complete_argument
 from kaizen_nexus.console.keys import keys
+from kaizen_nexus.console.seconds import Seconds
+from kaizen_nexus.runtime.checks import MAX_SECONDS
 
 __all__ = ["nexus", "run_command"]
 
@@ -29,7 +31,7 @@ SUITES = ("core", "guide", "kaizen", "serve", "wheel")
 SERVERS = ("uvicorn", "granian")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 PORT = click.IntRange(0, 65_535)
-SECONDS = click.FloatRange(0, 7 * 24 * 3600)
+SECONDS = Seconds(0, MAX_SECONDS)
 TARGET_HELP = "TARGET is module:app or path/to/file.py:app; the app's name is 'app' if left out."
 
 
@@ -174,7 +176,7 @@ def run(argv: tuple[str, ...]) -> None:
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(0, MAX_SECONDS, min_open=True),
     default=DEFAULT_TIMEOUT,
     show_default=True,
     help="Seconds.",

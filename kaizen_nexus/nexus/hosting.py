@@ -7,6 +7,8 @@ import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from kaizen_nexus.runtime.checks import checked_seconds
+
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
@@ -61,6 +63,15 @@ class Hosting(ABC):
     @abstractmethod
     def _stopping(self) -> None:
         """End what would never finish by itself; called on the event loop when shutdown begins."""
+
+    @property
+    def shutdown_grace(self) -> float:
+        """Seconds that running requests get to finish when the server stops."""
+        return self._shutdown_grace
+
+    @shutdown_grace.setter
+    def shutdown_grace(self, seconds: float) -> None:
+        self._shutdown_grace = checked_seconds("shutdown_grace", seconds)
 
     @property
     def url(self) -> str:
@@ -129,12 +140,18 @@ class Hosting(ABC):
             Seconds before that in which requests are still taken, though ``/health/ready`` says
             already that they should go elsewhere: for load balancers that ask now and then.
 
+        Raises
+        ------
+        ValueError
+            `drain` is no number of seconds from 0 to a week's.
+
         Returns
         -------
         bool
             Whether serving has ended; an agent that blocks the event loop holds it up. It has not
             if the very thread calls this that serves.
         """
+        drain = checked_seconds("drain", drain)
         self._health.ready = False
         server = self._server
         if server is None:

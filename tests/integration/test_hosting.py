@@ -6,6 +6,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -86,3 +87,12 @@ def test_whoever_stops_it_while_it_drains_stops_it_now(
     drained.set()
     thread.join(10)
     assert ended == [True]
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), 1e9, True, "1", None])
+def test_what_is_no_time_to_stop_in_is_refused(app: Nexus, seconds: Any) -> None:
+    with pytest.raises(ValueError, match="shutdown_grace must be from 0 to"):
+        Nexus(shutdown_grace=seconds)
+    with pytest.raises(ValueError, match="drain must be from 0 to"):
+        app.stop(seconds)
+    assert app.health_check()["status"] == "healthy"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kaizen_nexus.console.seconds import Seconds
+
 if TYPE_CHECKING:
     from kaizen_nexus.console.check.report import Report
 
@@ -53,7 +55,7 @@ line makes no sense; 130 interrupted."""
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, MAX_TIMEOUT, min_open=True),
+    type=Seconds(0, MAX_TIMEOUT, min_open=True),
     default=DEFAULT_TIMEOUT,
     show_default=True,
     help="Seconds that one call may take.",
