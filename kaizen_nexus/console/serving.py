@@ -88,10 +88,7 @@ def serve(
     sys.dont_write_bytecode = sys.dont_write_bytecode or reload
     since = time.time_ns()
     app = load_app(target)
-    given = {"host": host, "api_port": port, "mcp_port": mcp_port, "shutdown_grace": grace}
-    for setting, value in given.items():
-        if value is not None:
-            setattr(app, setting, value)
+    _change(app, host=host, api_port=port, mcp_port=mcp_port, shutdown_grace=grace)
     app.insecure = app.insecure or insecure
     try:
         app.allow(allow_hosts, allow_origins)
@@ -121,6 +118,13 @@ def serve(
     finally:
         app.close()
     raise click.ClickException("the server stopped by itself; its log says why")
+
+
+def _change(app: Nexus, **settings: object) -> None:
+    """Change those settings of an app that are given."""
+    for setting, value in settings.items():
+        if value is not None:
+            setattr(app, setting, value)
 
 
 def _keep_what_is_loaded() -> None:
