@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 PATIENCE = 30
 EVERY = 0.02
 """Seconds between two requests of a client."""
+ON_TIME = 5 * EVERY
+"""Seconds that an answer takes at most when nothing is left of a backlog."""
 HELD_UP = 0.6
 """Seconds for which an agent blocks or spins."""
 
@@ -122,9 +124,17 @@ class Client:
         self._end.set()
         self._thread.join(PATIENCE)
 
-    def since(self, begin: float) -> list[float]:
-        """Return the latencies of those that were due after `begin`, in seconds."""
-        return [latency for due, latency, _ in self.answers.copy() if due >= begin]
+    def between(self, begin: float, end: float) -> list[float]:
+        """Return the latencies of those that were due then, in seconds."""
+        return [latency for due, latency, _ in self.answers.copy() if begin <= due < end]
+
+    def wait_for(self, condition: Callable[[float, float], bool]) -> None:
+        """Return once an answer has come that was due, and took, as `condition` says."""
+        end = time.monotonic() + PATIENCE
+        seen = len(self.answers)
+        while not any(condition(due, latency) for due, latency, _ in self.answers[seen:]):
+            assert time.monotonic() < end, self.answers[-1:]
+            self._end.wait(EVERY)
 
     def _ask(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
@@ -164,10 +174,13 @@ def until(server: Server, name: str, condition: Callable[[Any], bool]) -> None:
         pace.wait(EVERY)
 
 
-def latencies(clients: list[Client], begin: float, seconds: float) -> list[float]:
-    """Return the latencies of what is asked from `begin` on, for so long."""
-    threading.Event().wait(max(0.0, begin + seconds - time.monotonic()))
-    return [latency for client in clients for latency in client.since(begin)]
+def latencies(clients: list[Client], seconds: float) -> list[float]:
+    """Return the latencies of what is due from now on, for so long, however late it is answered."""
+    begin = time.monotonic()
+    end = begin + seconds
+    for client in clients:
+        client.wait_for(lambda due, _: due >= end)
+    return [latency for client in clients for latency in client.between(begin, end)]
 
 
 def p99(values: list[float]) -> float:
@@ -190,11 +203,13 @@ def test_the_others_notice_nothing_of_an_agent_that_is_quarantined(
                 until(server, poison, lambda numbers: numbers["circuit"] == "open")
             if poison in ENDING:
                 until(server, poison, lambda numbers: numbers["abandoned"] == 0)
+            for client in healthy:  # what could not be answered until then is answered first
+                client.wait_for(lambda _, latency: latency < ON_TIME)
             for _ in range(rounds):
                 with load(server.port, ("sound",)):
-                    normal.append(latencies(healthy, time.monotonic(), seconds))
+                    normal.append(latencies(healthy, seconds))
                 with load(server.port, (poison,)) as poisoned:
-                    beside.append(latencies(healthy, time.monotonic(), seconds))
+                    beside.append(latencies(healthy, seconds))
                 assert {status for client in poisoned for _, _, status in client.answers} == {503}
             assert max(map(max, beside)) < HELD_UP / 2, poison
             without, with_it = (statistics.median(map(p99, each)) for each in (normal, beside))
