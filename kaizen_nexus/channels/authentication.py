@@ -90,7 +90,7 @@ class Authentication:
                 headers=challenge("invalid_request"),
             )
         else:
-            await self._app(sent_by(caller, scope), receive, send)
+            await self._app(sent_by(caller, scope, self._caller), receive, send)
             return
         await self._answer(response, scope, receive, send)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kaizen_nexus.runtime.callers import ANONYMOUS, Caller
@@ -11,9 +11,14 @@ from kaizen_nexus.runtime.callers import ANONYMOUS, Caller
 if TYPE_CHECKING:
     from starlette.types import Scope
 
-__all__ = ["caller_of", "challenge", "sent_by"]
+    from kaizen_nexus.runtime.access.policy import Access
+
+    _Ask = Callable[[Scope], Awaitable[Caller]]
+
+__all__ = ["caller_of", "challenge", "recheck", "sent_by"]
 
 _KEY = "kaizen_nexus.caller"
+_ASK = "kaizen_nexus.ask_caller"
 _SCOPE = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
 
 
@@ -23,9 +28,25 @@ def caller_of(scope: Mapping[str, Any]) -> Caller:
     return caller
 
 
-def sent_by(caller: Caller, scope: Scope) -> Scope:
-    """Return a copy of an ASGI scope that says who sent the request."""
-    return {**scope, _KEY: caller}
+def sent_by(caller: Caller, scope: Scope, ask: _Ask | None = None) -> Scope:
+    """Return a copy of an ASGI scope that says who sent the request, and how to ask again."""
+    return {**scope, _KEY: caller, _ASK: ask}
+
+
+def recheck(scope: Scope, access: Access, name: str) -> Callable[[], Awaitable[None]] | None:
+    """Return how to see whether who sent a request may still run the workflow called `name`.
+
+    None if nobody was asked who they are. Otherwise it raises what refused the request if it came
+    now: `UnauthenticatedError`, `ForbiddenError` or `AuthenticationUnavailableError`.
+    """
+    ask: _Ask | None = scope.get(_ASK)
+    if ask is None:
+        return None
+
+    async def check() -> None:
+        access.require(await ask(scope), name)
+
+    return check
 
 
 def challenge(error: str = "", needed: str = "", metadata: str = "") -> dict[str, str]:

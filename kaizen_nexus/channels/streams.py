@@ -6,10 +6,17 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kaizen_nexus.channels.body import until_disconnected
-from kaizen_nexus.runtime.errors import AbandonedError, OverloadedError, ShuttingDownError
+from kaizen_nexus.runtime.errors import (
+    AbandonedError,
+    AuthenticationUnavailableError,
+    ForbiddenError,
+    OverloadedError,
+    ShuttingDownError,
+    UnauthenticatedError,
+)
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Send
@@ -19,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_MAX_STREAMS", "OpenStream", "StreamedAnswer", "Streams", "emitter"]
 
 DEFAULT_MAX_STREAMS = 500
+CHECK_INTERVAL = 15.0
+"""Seconds between two looks at whether a reader may still read."""
 FAREWELL_TIMEOUT = 5.0
 """Seconds that the last part of an answer may wait for a reader who does not read."""
 
@@ -108,28 +117,58 @@ class OpenStream:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._ending = asyncio.Event()
+        self._refusal: Exception | None = None
 
     def end(self) -> None:
         """Ask for its end; from any thread."""
         with contextlib.suppress(RuntimeError):  # its event loop is closed, and it with that
             self._loop.call_soon_threadsafe(self._ending.set)
 
-    async def given_up(self, receive: Receive) -> None:
-        """Return when its end is asked for, or its reader has gone."""
-        reasons = [
+    async def given_up(
+        self,
+        receive: Receive,
+        check: Callable[[], Awaitable[None]] | None = None,
+        interval: float = CHECK_INTERVAL,
+    ) -> None:
+        """Return when its end is asked for, or its reader has gone, or may not read it any more.
+
+        Parameters
+        ----------
+        receive
+            The reader.
+        check
+            Raises if the reader would be refused now.
+        interval
+            Seconds between two checks.
+        """
+        reasons: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(until_disconnected(receive)),
             asyncio.ensure_future(self._ending.wait()),
         ]
+        if check is not None:
+            reasons.append(asyncio.ensure_future(self._until_refused(check, interval)))
         try:
             await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for reason in reasons:
                 reason.cancel()
 
+    async def _until_refused(self, check: Callable[[], Awaitable[None]], interval: float) -> None:
+        while self._refusal is None:
+            await asyncio.sleep(interval)
+            try:
+                with contextlib.suppress(AuthenticationUnavailableError):  # it may be, next time
+                    await check()
+            except (UnauthenticatedError, ForbiddenError) as error:
+                self._refusal = error
+
     def reason(self, error: Exception) -> Exception:
         """Return what to tell the reader of a run that ended in `error`."""
-        if isinstance(error, AbandonedError) and self._ending.is_set():
-            return ShuttingDownError()
+        if isinstance(error, AbandonedError):
+            if self._ending.is_set():
+                return ShuttingDownError()
+            if self._refusal is not None:
+                return self._refusal
         return error
 
 

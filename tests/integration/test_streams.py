@@ -9,6 +9,7 @@ import struct
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -17,12 +18,17 @@ from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from kaizen_nexus import Nexus, deploy_as_api, deploy_multi_channel
+from kaizen_nexus import Auth, Nexus, deploy_as_api, deploy_multi_channel
 from kaizen_nexus.agents.adapters import as_workflow
 from kaizen_nexus.channels.api.execute import Execution
 from kaizen_nexus.channels.api.stream import Streaming
+from kaizen_nexus.channels.authentication import Authentication
 from kaizen_nexus.channels.serving import HttpServer, listen
 from kaizen_nexus.channels.streams import Streams
+from kaizen_nexus.runtime.access import keys
+from kaizen_nexus.runtime.access.authenticator import Authenticator
+from kaizen_nexus.runtime.access.keyfile import create_key, revoke_key
+from kaizen_nexus.runtime.access.policy import Access
 from kaizen_nexus.runtime.service import Runtime
 
 PATIENCE = 30
@@ -361,27 +367,58 @@ def test_a_server_that_stops_says_so_to_its_readers(paced: Paced) -> None:
     assert paced.ends == 1
 
 
-def test_a_silent_stream_gives_signs_of_life(paced: Paced) -> None:
-    runtime = Runtime()
+@contextlib.contextmanager
+def beating(paced: Paced, auth: Auth | None = None) -> Iterator[str]:
+    """Serve an agent whose streams have heartbeats, and checks, each hundredth of a second."""
+    runtime = Runtime(access=Access(enforced=auth is not None))
     runtime.registry.deploy(as_workflow(paced, "paced"), ["api"], prefix="/p", sessions=False)
     endpoint = Streaming(runtime, Execution(runtime, 1_000), Streams(), heartbeat=0.01)
-    routes = Starlette(routes=[Route("/{name}", endpoint, methods=["POST"])])
+    app: Any = Starlette(routes=[Route("/{name}", endpoint, methods=["POST"])])
+    if auth is not None:
+        app = Authentication(app, Authenticator(auth))
     listening = listen("127.0.0.1", 0, "port")
-    server = HttpServer(routes, [listening], 1.0, lambda: None)
+    server = HttpServer(app, [listening], 1.0, lambda: None)
     server.start()
     try:
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}/paced"
-        with httpx2.stream("POST", url, json={"query": "a b"}, timeout=PATIENCE) as answer:
-            lines = answer.iter_lines()
-            for expected in ('data: "a"', ":", 'data: "b"', ":"):
-                while next(lines) != expected:
-                    pass
-                if expected == ":":
-                    paced.go.release()
-            assert "event: result" in lines
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/paced"
     finally:
         server.stop()
         runtime.sessions.close()
+
+
+def test_a_silent_stream_gives_signs_of_life(paced: Paced) -> None:
+    with (
+        beating(paced) as url,
+        httpx2.stream("POST", url, json={"query": "a b"}, timeout=PATIENCE) as answer,
+    ):
+        lines = answer.iter_lines()
+        for expected in ('data: "a"', ":", 'data: "b"', ":"):
+            while next(lines) != expected:
+                pass
+            if expected == ":":
+                paced.go.release()
+        assert "event: result" in lines
+
+
+def test_a_stream_ends_whose_reader_is_let_in_no_more(
+    paced: Paced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "CHECK_SECONDS", 0.0)
+    file = tmp_path / "keys.json"
+    key, record = create_key(file, "ada", ["paced"])
+    with (
+        beating(paced, Auth(api_keys=file)) as url,
+        httpx2.stream(
+            "POST", url, json={"query": "a b"}, headers={"X-API-Key": key}, timeout=PATIENCE
+        ) as answer,
+    ):
+        received = events(answer)
+        assert next(received)[2] == "a"
+        revoke_key(file, record.id)
+        ((_, kind, last),) = received
+        assert (kind, last["type"]) == ("error", "urn:kaizen-nexus:problem:unauthenticated")
+        paced.go.release()
+        assert paced.has_ended()
 
 
 def test_what_is_deployed_says_whether_it_streams(app: Nexus) -> None:

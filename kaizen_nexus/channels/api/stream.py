@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from kaizen_nexus.channels.api.execute import SESSION_HEADER, VERSION_HEADER
+from kaizen_nexus.channels.callers import recheck
 from kaizen_nexus.channels.idempotency import REPLAYED_HEADER
 from kaizen_nexus.channels.problems import problem_of
 from kaizen_nexus.channels.streams import FAREWELL_TIMEOUT, StreamedAnswer, Streams, emitter
@@ -52,7 +53,8 @@ class Streaming:
     streams
         Where open streams are counted.
     heartbeat
-        Seconds after which a silent stream gives a sign of life, and begins if it has not yet.
+        Seconds after which a silent stream gives a sign of life, and begins if it has not yet; and
+        between two looks at whether its reader may still read it.
     farewell
         Seconds that the last event may wait for a reader who does not read.
     """
@@ -79,6 +81,7 @@ class Streaming:
     async def answer(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request to stream the workflow called `name`."""
         invocation = await self._execution.invocation(name, scope, receive)
+        check = recheck(scope, self._runtime.access, name)
         with self._streams.enter() as stream:
             events = EventStream(send)
             heart = asyncio.ensure_future(events.beat(self._heartbeat))
@@ -86,7 +89,7 @@ class Streaming:
                 result = await self._runtime.execute(
                     msgspec.structs.replace(
                         invocation,
-                        caller_gone=partial(stream.given_up, receive),
+                        caller_gone=partial(stream.given_up, receive, check, self._heartbeat),
                         chosen=events.choose,
                         attached=events.attach,
                         emit=emitter(invocation, partial(events.send, b"chunk")),

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kaizen_nexus.channels.body import DEFAULT_MAX_BODY, read_json_object, until_disconnected
-from kaizen_nexus.channels.callers import caller_of
+from kaizen_nexus.channels.callers import caller_of, recheck
 from kaizen_nexus.channels.cli.command import HelpRequested, WorkflowCommand
 from kaizen_nexus.channels.cli.outcome import (
     CHANNEL,
@@ -98,7 +98,7 @@ class CliEndpoint:
         call = await self._read(Request(scope, receive))
         outcome: Outcome | None
         if call.complete is None:
-            outcome = await self._run(call, caller_of(scope), receive, send)
+            outcome = await self._run(call, scope, receive, send)
         else:
             outcome = self._complete(call, caller_of(scope))
         if outcome is None:
@@ -126,10 +126,9 @@ class CliEndpoint:
             )
         return call
 
-    async def _run(
-        self, call: _Call, caller: Caller, receive: Receive, send: Send
-    ) -> Outcome | None:
+    async def _run(self, call: _Call, scope: Scope, receive: Receive, send: Send) -> Outcome | None:
         """Return how the run ended, or None if the client has been told while it ran."""
+        caller = caller_of(scope)
         name, *arguments = call.argv
         try:
             command = self._command(name, caller)
@@ -148,7 +147,12 @@ class CliEndpoint:
             )
             if line.stream and call.streams:
                 return await self._streamed.run(
-                    command, invocation, receive, send, json_output=line.json_output
+                    command,
+                    invocation,
+                    receive,
+                    send,
+                    json_output=line.json_output,
+                    check=recheck(scope, self._runtime.access, name),
                 )
             result = await self._runtime.execute(invocation)
         except HelpRequested as asked:

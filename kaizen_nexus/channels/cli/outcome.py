@@ -31,6 +31,7 @@ from kaizen_nexus.runtime.errors import (
     ResultTooLargeError,
     SessionNotFoundError,
     ShuttingDownError,
+    UnauthenticatedError,
     WorkflowNotFoundError,
 )
 
@@ -71,6 +72,8 @@ _EXIT_CODES: dict[type[NexusError], int] = {
     SessionTableFullError: EXIT_REFUSED,
     DeadlineExceededError: EXIT_REFUSED,
     ShuttingDownError: EXIT_REFUSED,
+    UnauthenticatedError: EXIT_REFUSED,
+    ForbiddenError: EXIT_REFUSED,
 }
 EXPECTED = tuple(_EXIT_CODES)
 """The exceptions that `failed` reports."""

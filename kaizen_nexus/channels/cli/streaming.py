@@ -55,6 +55,7 @@ class StreamedRuns:
         send: Send,
         *,
         json_output: bool,
+        check: Callable[[], Awaitable[None]] | None = None,
     ) -> Outcome | None:
         """Return how a run ended, or None if its client has been told; errors are raised before.
 
@@ -68,6 +69,8 @@ class StreamedRuns:
             The client, whose request has been read.
         json_output
             Whether everything is printed as JSON, one value a line.
+        check
+            Raises if the client would be refused now.
         """
         printed = _Printed(send, json_output=json_output)
         last: Callable[[], Awaitable[Outcome | None]]
@@ -76,7 +79,7 @@ class StreamedRuns:
                 result = await self._runtime.execute(
                     msgspec.structs.replace(
                         invocation,
-                        caller_gone=partial(stream.given_up, receive),
+                        caller_gone=partial(stream.given_up, receive, check),
                         emit=emitter(invocation, printed.emit),
                     )
                 )
