@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ ALGORITHMS = {
 Those of shared secrets (HS256) are not among them: whoever can check such a token can make one,
 and a public key that is taken for such a secret lets everybody make them.
 """
+_PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+(?:/[A-Za-z0-9._~%/-]*)?", re.ASCII)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -86,6 +88,11 @@ class Auth:
     """How an app asks its callers who they are: by API keys, by tokens, or both.
 
     Without `jwt` there are API keys, in the default file unless `api_keys` names another.
+
+    Raises
+    ------
+    ValueError
+        `public_url` is no URL of an app.
     """
 
     api_keys: str | Path | None = None
@@ -96,3 +103,10 @@ class Auth:
     public_url: str | None = None
     """Where clients reach the app, if that is not what they address, as behind a proxy with TLS:
     what the metadata for MCP clients names."""
+
+    def __post_init__(self) -> None:
+        url = self.public_url
+        if url is not None and not _PUBLIC_URL.fullmatch(url):
+            raise ValueError(
+                f"public_url: {url!r} is no URL such as 'https://agents.example.com/nexus'"
+            )

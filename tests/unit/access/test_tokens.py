@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kaizen_nexus.runtime.access.jwks import IssuerKeys
-from kaizen_nexus.runtime.access.settings import JwtSettings
+from kaizen_nexus.runtime.access.settings import Auth, JwtSettings
 from kaizen_nexus.runtime.access.tokens import TokenVerifier
 from kaizen_nexus.runtime.callers import Caller
 from kaizen_nexus.runtime.errors import UnauthenticatedError
@@ -140,6 +140,22 @@ def test_the_issuers_clock_may_be_off_a_little(issuer: Issuer, settings: JwtSett
     now = int(time.time())
     assert verify(settings, issuer.token(exp=now - 5)).id == "ada"
     assert verify(settings, issuer.token(nbf=now + 5)).id == "ada"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "agents.example.com",
+        "ftp://agents.example.com",
+        "https://",
+        "https://agents.example.com/?x=1",
+        'https://agents.example.com/"',
+        "https://agents.example.com/\r\nX: y",
+    ],
+)
+def test_a_public_url_that_no_challenge_could_name_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="public_url"):
+        Auth(public_url=url)
 
 
 @pytest.mark.parametrize(
