@@ -67,8 +67,7 @@ class McpEndpoint:
         self._changes = ToolChanges()
         self._methods = Methods(runtime)
         self._server = build_server(runtime, self._changes, methods=self._methods)
-        plain = self._server.plain
-        self._plain = None if plain is None else PlainRequests(plain, self._methods, max_body)
+        self._plain = PlainRequests(self._server, self._methods, max_body)
         self._run: _Run | None = None
         self._stopped_on: asyncio.AbstractEventLoop | None = None
 
@@ -139,7 +138,7 @@ class McpEndpoint:
         Receive or None
             None if it was answered; otherwise where to receive it from, for whatever is to.
         """
-        if self._plain is None or self._run is None or not self._run.is_serving():
+        if self._run is None or not self._run.is_serving():
             return receive
         return await self._plain.answer(scope, receive, send)
 

@@ -87,7 +87,8 @@ class Server:
 
     def plain_after(self, version: str) -> Plain | None:
         """See `surface.Server`."""
-        return Plain(version, {}, after_handshake.takes)
+        known = version in SUPPORTED_PROTOCOL_VERSIONS
+        return Plain(version, {}, after_handshake.takes) if known else None
 
     async def serve(self, streams: Streams) -> None:
         """Serve one client until its stream ends."""

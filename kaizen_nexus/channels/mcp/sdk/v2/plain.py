@@ -11,6 +11,7 @@ from mcp.types import (
     SERVER_INFO_META_KEY,
 )
 from mcp_types import methods
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from opentelemetry import trace
 from pydantic import ValidationError
 
@@ -45,6 +46,8 @@ def plain_of(server_info: Json) -> Plain:
 
 def plain_after(version: str) -> Plain | None:
     """See `surface.Server.plain_after`."""
+    if version not in HANDSHAKE_PROTOCOL_VERSIONS:
+        return None
     shown = methods.serialize_server_result("tools/call", version, COMPLETE | _ANY_RESULT)
     if shown != _ANY_RESULT:
         return None  # the SDK would leave out more than what is told of results
