@@ -50,6 +50,9 @@ class IsolatedCall:
 class IsolatedIterator:
     """An asynchronous iterator as a synchronous one.
 
+    All of its steps are in one task: what sets context variables, timeouts or cancel scopes in one
+    step may take them back in another, as it may on an event loop that iterates over it.
+
     Parameters
     ----------
     iterator
@@ -59,22 +62,26 @@ class IsolatedIterator:
     def __init__(self, iterator: Any) -> None:
         self._iterator = iterator
         self._loop = asyncio.new_event_loop()
-        self._step: asyncio.Task[Any] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._asked: asyncio.Queue[_Step] = asyncio.Queue()
+        self._current: _Step | None = None
+        """The step that a thread is in the middle of."""
 
     def __iter__(self) -> IsolatedIterator:
         return self
 
     def __next__(self) -> Any:
         try:
-            return self._run(self._next)
+            return self._run(self._iterator.__anext__)
         except StopAsyncIteration:
             raise StopIteration from None
 
     def cancel(self) -> None:
         """Cancel the step that another thread is in the middle of."""
-        step = self._step
-        if step is not None:
-            _cancel(self._loop, step)
+        current = self._current
+        if current is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so the step has ended
+                self._loop.call_soon_threadsafe(self._cancel, current)
 
     def close(self) -> None:
         """Let the asynchronous iterator go."""
@@ -82,17 +89,64 @@ class IsolatedIterator:
             if hasattr(self._iterator, "aclose"):
                 self._run(self._iterator.aclose)
         finally:
+            if self._task is not None:
+                self._task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    self._loop.run_until_complete(self._task)
             self._loop.close()
 
-    async def _next(self) -> Any:
-        return await self._iterator.__anext__()
-
     def _run(self, function: Callable[[], Any]) -> Any:
-        self._step = self._loop.create_task(function())
+        if self._task is None:
+            self._task = self._loop.create_task(self._serve())
+        self._current = step = _Step(function, self._loop.create_future())
+        self._asked.put_nowait(step)
         try:
-            return self._loop.run_until_complete(self._step)
+            self._loop.run_until_complete(step.over)
         finally:
-            self._step = None
+            self._current = None
+        if step.error is None:
+            return step.result
+        try:
+            raise step.error
+        finally:
+            step.error = None  # or it would refer to itself, by its traceback
+
+    async def _serve(self) -> None:
+        """Do one step after the other, as they are asked for."""
+        while True:
+            step = await self._asked.get()
+            await step.make()
+
+    def _cancel(self, step: _Step) -> None:
+        """Cancel a step, unless it has ended; on the loop."""
+        step.cancelled = True
+        if self._task is not None and step.begun and not step.over.done():
+            self._task.cancel()
+
+
+class _Step:
+    """One step of an iterator, and what came of it."""
+
+    def __init__(self, function: Callable[[], Any], over: asyncio.Future[None]) -> None:
+        self.function = function
+        self.over = over
+        self.begun = False
+        self.cancelled = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    async def make(self) -> None:
+        """Take the step, unless it was cancelled before."""
+        self.begun = True
+        try:
+            if not self.cancelled:
+                self.result = await self.function()
+            else:
+                self.error = asyncio.CancelledError()
+        except BaseException as error:  # whatever it is, it is for whoever asked
+            self.error = error
+        # As a result: an exit that is an exception of a future does not end the loop's run.
+        self.over.set_result(None)
 
 
 class IsolatedSteps(ThreadSteps):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
+import anyio
 import anyio.lowlevel
 import pytest
 
@@ -16,6 +18,8 @@ from kaizen_nexus.agents.adapters import as_workflow
 from kaizen_nexus.runtime.breaker import Attempt, Breaker, Quarantine
 from kaizen_nexus.runtime.errors import AgentExitError, DeadlineExceededError
 from kaizen_nexus.runtime.executor import Executor
+from kaizen_nexus.runtime.isolation import IsolatedIterator
+from kaizen_nexus.runtime.streaming import END
 
 SOON = 0.05
 PATIENCE = 30
@@ -133,6 +137,78 @@ def test_a_generator_is_iterated_in_threads_and_closed_once() -> None:
         assert threading.get_ident() not in loop_threads
 
     asyncio.run(main())
+
+
+def test_all_steps_of_a_generator_are_in_one_task_and_its_context() -> None:
+    """Or it could not end in one step what it began in another, as it can on the event loop."""
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="")
+    tasks = []
+
+    async def chunks() -> AsyncIterator[str]:
+        token = variable.set("set")
+        try:
+            with anyio.CancelScope():
+                for _ in range(3):
+                    tasks.append(asyncio.current_task())
+                    await asyncio.sleep(0)
+                    yield variable.get()
+        finally:
+            variable.reset(token)
+            tasks.append(asyncio.current_task())
+
+    async def main() -> None:
+        for taken, ended in ((4, [END]), (2, [])):
+            steps = Executor().steps(chunks(), isolated=True)
+            words = ["set"] * (taken - len(ended))
+            assert [await steps.step() for _ in range(taken)] == [*words, *ended]
+            await steps.close()
+            assert len(set(tasks)) == 1
+            tasks.clear()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), SystemExit(3), asyncio.CancelledError()])
+def test_a_generator_that_fails_is_closed_all_the_same(error: BaseException) -> None:
+    ended = []
+
+    async def chunks() -> AsyncIterator[int]:
+        try:
+            yield 1
+            raise error
+        finally:
+            ended.append(True)
+
+    iterator = IsolatedIterator(chunks())
+    assert next(iterator) == 1
+    with pytest.raises(type(error)):
+        next(iterator)
+    iterator.close()
+    assert ended == [True]
+
+
+def test_a_step_may_be_cancelled_before_it_has_begun_and_not_when_it_is_over() -> None:
+    async def chunks() -> AsyncIterator[int]:
+        for number in range(3):
+            yield number
+
+    iterator = IsolatedIterator(chunks())
+    iterator.cancel()  # there is none
+    assert next(iterator) == 0
+    iterator.cancel()
+    assert next(iterator) == 1
+    ask = iterator._asked.put_nowait
+
+    def cancelled_first(asked: Any) -> None:
+        iterator.cancel()
+        ask(asked)
+
+    iterator._asked.put_nowait = cancelled_first  # type: ignore[method-assign]
+    with pytest.raises(asyncio.CancelledError):
+        next(iterator)
+    iterator._asked.put_nowait = ask  # type: ignore[method-assign]
+    assert next(iterator) == 2
+    iterator.close()
 
 
 def test_a_generator_that_is_given_up_in_the_middle_of_a_step_is_cancelled() -> None:
