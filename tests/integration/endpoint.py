@@ -57,6 +57,11 @@ class Served:
 
     def close(self) -> None:
         self.loop.run_until_complete(self.endpoint.stop())
+        left = asyncio.all_tasks(self.loop)  # the SDK's, of event streams
+        for task in left:
+            task.cancel()
+        if left:
+            self.loop.run_until_complete(asyncio.wait(left))
         self.loop.close()
         self.runtime.sessions.close()
 
@@ -79,12 +84,19 @@ class Served:
             for number, piece in enumerate(pieces, 1)
         ]
         sent: list[Any] = []
+        answered = asyncio.Event()
 
         async def receive() -> Any:
-            return incoming.pop(0) if incoming else {"type": "http.disconnect"}
+            if incoming:
+                return incoming.pop(0)
+            # Of a client that had gone before, nobody could say what it is answered.
+            await answered.wait()
+            return {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:
             sent.append(message)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                answered.set()
 
         scope = {
             "type": "http",
@@ -106,15 +118,26 @@ def neutral(sent: list[Any]) -> Any:
     start, *rest = sent
     text = b"".join(message.get("body", b"") for message in rest)
     headers = dict(start["headers"])
-    is_json = headers.get(b"content-type") == b"application/json" and text != b""
-    content = json.loads(text) if is_json else text
-    if isinstance(content, dict) and "structuredContent" in content.get("result", {}):
-        result = content["result"]
+    kind = headers.get(b"content-type", b"").partition(b";")[0]
+    content: Any = text
+    if kind == b"text/event-stream":
+        lines = text.decode().splitlines()
+        content = [result_of(line[6:]) for line in lines if line.startswith("data: ")]
+    else:
+        assert int(headers.pop(b"content-length", 0)) == len(text)
+        if kind == b"application/json" and text:
+            content = result_of(text)
+    return start["status"], headers, content
+
+
+def result_of(text: str | bytes) -> Any:
+    message = json.loads(text)
+    if isinstance(message, dict) and "structuredContent" in message.get("result", {}):
+        result = message["result"]
         (shown,) = result["content"]
         shown["text"] = varying_left_out(json.loads(shown["text"]))
         result["structuredContent"] = varying_left_out(result["structuredContent"])
-    assert int(headers.pop(b"content-length", 0)) == len(text)
-    return start["status"], headers, content
+    return message
 
 
 def varying_left_out(envelope: Any) -> Any:

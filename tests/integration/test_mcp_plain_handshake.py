@@ -95,6 +95,7 @@ def test_a_plain_call_gets_the_answer_of_the_sdk(served: Served, message: dict[s
         {key: value for key, value in call().items() if key != "id"},
         {**call(), "params": {**call()["params"], "task": {}}},
         with_meta(None),
+        with_meta({"progressToken": 1}, "stream"),
         with_meta({"progressToken": True}),
         with_meta({"progressToken": None}),
         with_meta({"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}),
