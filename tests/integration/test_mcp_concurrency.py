@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kaizen_nexus.agents.adapters import as_workflow
+from kaizen_nexus.channels.mcp import conversation
 from kaizen_nexus.channels.mcp.client import latest_version
 from kaizen_nexus.runtime.service import Runtime
 from tests.integration.piped import ENVELOPE, HANDSHAKE, MODERN, Piped, call
@@ -24,6 +25,11 @@ HUNG_UP = {"code": -32000, "message": "Connection closed"}
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversation, "GRACE", 0.0)
 
 
 class Agents:
@@ -188,6 +194,24 @@ async def test_a_client_that_takes_no_answers_is_asked_for_no_more_requests(
         assert {(await client.receive())["id"] for _ in range(60)} == set(range(60))
 
 
+@pytest.mark.parametrize("meta", [TOKEN, TRACE], ids=["plain", "by the SDK"])
+async def test_at_the_end_calls_have_a_moment_to_come_to_theirs(
+    runtime: Runtime, agents: Agents, meta: dict[str, Any]
+) -> None:
+    client = Piped(runtime)
+    await client.begin()
+    client.send(*(with_meta(call("wait", {"number": n}, id=n), meta) for n in (1, 2, 3)))
+    for _ in range(3):
+        await agents.started.get()
+    client.cancel(3)
+    closing = asyncio.create_task(client.close())
+    await agents.cancelled.get()
+    agents.go_on.set()
+    answers = {m["id"]: m["result"]["structuredContent"]["result"] for m in await closing}
+    assert answers == {1: 1, 2: 2}
+
+
+@pytest.mark.usefixtures("no_grace")
 @pytest.mark.parametrize("version", [HANDSHAKE, MODERN])
 async def test_at_the_end_what_is_done_is_answered_and_the_rest_is_cancelled(
     runtime: Runtime, agents: Agents, version: str
@@ -222,6 +246,7 @@ async def test_when_the_client_stops_reading_for_good_the_conversation_ends(
     client.hang_up()
 
 
+@pytest.mark.usefixtures("no_grace")
 async def test_an_agent_that_resists_the_end_does_not_hold_it_up(
     runtime: Runtime, agents: Agents
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -48,14 +48,17 @@ class RunningCalls:
         self._by_id[key] = task
         task.add_done_callback(partial(self._forget, key))
 
-    def cancel(self, request_id: Any) -> None:
+    def cancel(self, request_id: int | str) -> None:
         """Cancel a call, which is not answered then, if there is such a call."""
-        if type(request_id) not in {int, str}:
-            return
         task = self._by_id.get(correlated(request_id))
         if task is not None:
             self._tasks[task] = False
             task.cancel()
+
+    async def finished(self) -> None:
+        """Wait for all that are running now."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
 
     async def stop(self) -> None:
         """Cancel all; the runtime lets go of agents that resist."""

@@ -11,7 +11,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from kaizen_nexus.channels.mcp.calls import RunningCalls
 from kaizen_nexus.channels.mcp.lines import LineReader, LineTooLongError, LineWriter
-from kaizen_nexus.channels.mcp.plain import PlainCalls
+from kaizen_nexus.channels.mcp.plain import METHOD, PlainCalls
 from kaizen_nexus.channels.mcp.sdk import SDK
 from kaizen_nexus.channels.mcp.sdk.surface import (
     INVALID_REQUEST,
@@ -20,12 +20,16 @@ from kaizen_nexus.channels.mcp.sdk.surface import (
     Incoming,
     Plain,
     Server,
+    correlated,
 )
 from kaizen_nexus.channels.mcp.server import Methods
 from kaizen_nexus.channels.strict_json import StrictJsonError, check_keys
 from kaizen_nexus.runtime.callers import LOCAL
 
 __all__ = ["Conversation"]
+
+GRACE = 1.0
+"""Seconds that calls have to come to their end when the input has ended."""
 
 logger = logging.getLogger("kaizen_nexus.mcp")
 
@@ -55,9 +59,12 @@ class Conversation:
         self._has_begun = False
         self._handshake: int | str | None = None
         """The id of the ``initialize`` that is not answered yet."""
+        self._called: set[int | str] = set()
+        """The ids of calls that the SDK has not answered yet."""
+        self._answered = asyncio.Event()
 
     async def run(self) -> None:
-        """Answer until the input ends, then cancel what is still running."""
+        """Answer until the input ends, and cancel what is still running a second later."""
         requests, incoming = anyio.create_memory_object_stream[object]()
         outgoing, replies = anyio.create_memory_object_stream[object]()
         async with anyio.create_task_group() as writing:
@@ -78,7 +85,7 @@ class Conversation:
                         self._refuse(None, INVALID_REQUEST, "Invalid request: the line is too long")
                         continue
                     if line is None:
-                        return
+                        break
                     if self._start(line):
                         # It goes as far as it can at once, before the next one is looked at.
                         await asyncio.sleep(0)
@@ -87,9 +94,18 @@ class Conversation:
                         await requests.send(message.message)
                     # A client that takes no answers is not asked for more requests.
                     await self._writer.ready()
+                if not self._writer.is_closed:
+                    with anyio.move_on_after(GRACE):
+                        await self._all_answered()
             finally:
                 with anyio.CancelScope(shield=True):
                     await self._running.stop()
+
+    async def _all_answered(self) -> None:
+        await self._running.finished()
+        while self._called:
+            self._answered.clear()
+            await self._answered.wait()
 
     async def _write(self, replies: MemoryObjectReceiveStream[object]) -> None:
         async with replies:
@@ -97,6 +113,8 @@ class Conversation:
                 line = SDK.codec.encode(reply).encode()
                 if self._handshake is not None:
                     self._notice_version(line)
+                if self._called:
+                    self._notice_answer(line)
                 self._writer.write(line + b"\n")
                 await self._writer.ready()
 
@@ -135,8 +153,13 @@ class Conversation:
     def _observe(self, message: Incoming) -> None:
         """Follow what the SDK will make of a message."""
         if message.method == "notifications/cancelled":
-            self._running.cancel(message.params.get("requestId"))
+            request_id = message.params.get("requestId")
+            if isinstance(request_id, int | str) and not isinstance(request_id, bool):
+                self._running.cancel(request_id)
+                self._settle(request_id)
         elif message.request_id is not None:
+            if message.method == METHOD:
+                self._called.add(correlated(message.request_id))
             if message.method == "initialize":
                 self._handshake = message.request_id
                 self._calls = None
@@ -157,6 +180,16 @@ class Conversation:
                 version = reply.result.protocolVersion
                 self._calls = self._plain_calls(self._server.plain_after(version))
 
+    def _notice_answer(self, line: bytes) -> None:
+        try:
+            self._settle(_ANSWER.decode(line).id)
+        except msgspec.ValidationError:  # a notification
+            return
+
+    def _settle(self, request_id: int | str) -> None:
+        self._called.discard(correlated(request_id))
+        self._answered.set()
+
     def _plain_calls(self, plain: Plain | None) -> PlainCalls | None:
         if plain is None:
             return None
@@ -173,12 +206,17 @@ class _Reply(msgspec.Struct):
     result: _Agreed | None = None
 
 
+class _Answer(msgspec.Struct):
+    id: int | str
+
+
 class _Request(msgspec.Struct):
     id: int | str
     method: str
 
 
 _REPLY = msgspec.json.Decoder(_Reply)
+_ANSWER = msgspec.json.Decoder(_Answer)
 _REQUEST = msgspec.json.Decoder(_Request)
 
 

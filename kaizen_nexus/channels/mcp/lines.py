@@ -146,6 +146,11 @@ class LineWriter:
         self._empty.set()
         self._is_closed = False
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more is written, or could be."""
+        return self._is_closed
+
     def write(self, line: bytes) -> None:
         """Write a line, its end included, now or when there is room for it; never blocks."""
         if self._is_closed:
