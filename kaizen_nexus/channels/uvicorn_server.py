@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -89,9 +89,10 @@ class GracefulServer(uvicorn.Server):
         await self._drained(deadline)
         if state.tasks and not self.force_exit:
             logger.warning("%d requests did not finish in time", len(state.tasks))
-            for task in list(state.tasks):
-                task.cancel()
-            await asyncio.wait(list(state.tasks), timeout=FAREWELL)
+            with _cancellations_not_logged():
+                for task in list(state.tasks):
+                    task.cancel()
+                await asyncio.wait(list(state.tasks), timeout=FAREWELL)
         for connection in list(state.connections):
             connection.transport.abort()
         if not self.force_exit:
@@ -147,6 +148,22 @@ def _waiting_at(listening: socket.socket) -> list[socket.socket]:
             connection.setblocking(False)
             waiting.append(connection)
     return waiting
+
+
+@contextlib.contextmanager
+def _cancellations_not_logged() -> Iterator[None]:
+    """Keep uvicorn from logging where each request was cancelled: how many were is logged."""
+
+    def says_more(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, asyncio.CancelledError)
+
+    logger = logging.getLogger("uvicorn.error")
+    logger.addFilter(says_more)
+    try:
+        yield
+    finally:
+        logger.removeFilter(says_more)
 
 
 def _end_tasks(loop: AbstractEventLoop) -> None:

@@ -64,6 +64,12 @@ class Server:
             assert self._news.wait_for(has_come, timeout), "".join(self.log)
         assert "".join(self.log).count(text) >= times, "".join(self.log)
 
+    def whole_log(self) -> str:
+        """Return its standard error, to the end of it."""
+        with self._news:
+            assert self._news.wait_for(lambda: self._ended, TIMEOUT), "".join(self.log)
+        return "".join(self.log)
+
     def stop(self, sig: int = signal.SIGTERM, timeout: float = TIMEOUT) -> int:
         """Send a signal and return the exit code."""
         self.process.send_signal(sig)

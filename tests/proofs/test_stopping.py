@@ -152,6 +152,41 @@ async def stream(port: int, numbers: int) -> list[tuple[bytes, bytes]] | None:
     return None if answer.startswith(b"HTTP/1.1 503 ") else EVENT.findall(answer)
 
 
+def subscribe(port: int) -> socket.socket:
+    """Ask to be told over MCP of changes of the tools, and be told that this is so."""
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "proof", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    params = {"notifications": {"toolsListChanged": True}, "_meta": meta}
+    message = {"jsonrpc": "2.0", "id": 7, "method": "subscriptions/listen", "params": params}
+    body = json.dumps(message).encode()
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection.sendall(
+        b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        b"Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n"
+        b"MCP-Protocol-Version: 2026-07-28\r\nMCP-Method: subscriptions/listen\r\n"
+        b"Content-Length: %d\r\n\r\n" % len(body) + body
+    )
+    answer = b""
+    while b"subscriptions/acknowledged" not in answer:
+        answer += connection.recv(65_536)
+    return connection
+
+
+def test_who_listens_for_changes_of_the_tools_is_bid_farewell(
+    serve: Callable[..., Server],
+) -> None:
+    server = serve(SERVICE)
+    with subscribe(server.port) as connection:
+        server.process.send_signal(signal.SIGTERM)
+        last = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert b'"id":7,"result":' in last
+    assert last.endswith(b"\r\n0\r\n\r\n")
+    assert server.process.wait(10) == 0
+
+
 def test_what_would_not_end_is_told_so(serve: Callable[..., Server]) -> None:
     server = serve(SERVICE, "--grace", "1.5")
 
@@ -183,6 +218,9 @@ def test_what_would_not_end_is_told_so(serve: Callable[..., Server]) -> None:
     assert {b"retry-after: 1", b"connection: close"} <= set(head.lower().split(b"\r\n"))
     assert json.loads(body) == json.loads(events[-1][1])
     assert server.process.wait(10) == 0
+    log = server.whole_log()
+    assert "requests did not finish in time" in log
+    assert "Traceback" not in log
 
 
 def test_whatever_was_accepted_is_answered(serve: Callable[..., Server], full: bool) -> None:
