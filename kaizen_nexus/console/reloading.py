@@ -6,12 +6,14 @@ the app's folder together, since one that did not change may hold on to one that
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 import sysconfig
+import threading
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -28,6 +30,8 @@ __all__ = ["Reloader"]
 
 Stamps = dict[Path, tuple[int, int] | None]
 """Time of modification and size of each file; None for one that is not there, or not as loaded."""
+PATIENCE = 3.0
+"""Seconds after which it is said that loading goes on; whoever waits for it sees nothing else."""
 TICK = 10_000_000
 """How many nanoseconds before it happened a change of a file may be dated."""
 _FOREIGN = frozenset({"site-packages", "dist-packages"})
@@ -68,7 +72,8 @@ class Reloader:
         settled, self._changed = stamps == self._changed, stamps
         if settled and stamps != self._seen:
             self._seen = stamps
-            outcome = self._reload()
+            with _said_if_it_lasts(f"Still loading {self._target}. The former code answers."):
+                outcome = self._reload()
             # Who reads this may rely on it: nothing here refers to the modules that went.
             click.echo(outcome, err=True)
 
@@ -144,6 +149,18 @@ class Reloader:
     @staticmethod
     def _files_of(modules: Iterable[ModuleType]) -> set[Path]:
         return {path for module in modules if (path := _path_of(module)) is not None}
+
+
+@contextlib.contextmanager
+def _said_if_it_lasts(text: str) -> Iterator[None]:
+    """Say what is going on, once, if it is not over before patience is."""
+    timer = threading.Timer(PATIENCE, click.echo, (text,), {"err": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _path_of(module: ModuleType) -> Path | None:

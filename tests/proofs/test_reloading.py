@@ -108,3 +108,18 @@ def test_new_code_answers_over_the_old_connection_in_the_old_session(
         assert conversation.ask("deployed") == ["greet", "deployed"]
 
     assert server.stop() == 0
+
+
+def test_while_new_code_does_not_come_to_its_end_the_former_answers(
+    serve: Callable[..., Server],
+    tmp_path: Any,
+) -> None:
+    texts = tmp_path / "texts.py"
+    texts.write_text(TEXTS)
+    server = serve(SERVICE, "--reload", "--grace", "1")
+    with Conversation(server) as conversation:
+        assert conversation.ask("greet", whom={"name": "Ada"}) == "Hello Ada, 1"
+        texts.write_text("import time\n\ntime.sleep(600)\n" + TEXTS)
+        server.wait_for("Still loading service.py. The former code answers.\n")
+        assert conversation.ask("deployed") == ["greet", "loaded", "deployed"]
+    assert server.stop(timeout=5) == 0
