@@ -137,7 +137,8 @@ def measure(options: argparse.Namespace) -> int:
         sys.stderr.write(f"Error: nothing is timed that is wrong: {error}\n")
         return EXIT_FAILED
     progress.clear()
-    described = environment.describe(packages)
+    others = {name.lower(): path for name, path in getattr(options, "python", ())}
+    described = environment.describe(packages, others)
     text = as_markdown(sections, described) + "\n"
     sys.stdout.write(text)
     if options.markdown is not None:

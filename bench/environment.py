@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -31,16 +32,31 @@ CORE = (
 """The packages of the contenders in the suite ``core``."""
 
 
-def describe(packages: Sequence[str]) -> dict[str, str]:
-    """Return the machine, the interpreter and the versions that matter."""
+def describe(packages: Sequence[str], pythons: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the machine, the interpreter and the versions that matter.
+
+    Parameters
+    ----------
+    packages
+        The distributions whose versions matter.
+    pythons
+        The interpreters of those that are not installed beside this package.
+    """
     import kaizen_nexus
+
+    others = pythons or {}
 
     return {
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "core": kaizen_nexus.IMPLEMENTATION,
         "kaizen-nexus": kaizen_nexus.__version__,
-        **{package: _version(package) for package in packages},
+        **{
+            package: _version_in(others[package], package)
+            if package in others
+            else _version(package)
+            for package in packages
+        },
     }
 
 
@@ -58,3 +74,13 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
+
+
+def _version_in(python: str, package: str) -> str:
+    """Return a version as another interpreter finds it."""
+    command = [python, "-c", f"import importlib.metadata as m; print(m.version({package!r}))"]
+    try:
+        found = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return "not installed"
+    return found.stdout.strip() or "not installed"

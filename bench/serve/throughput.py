@@ -158,18 +158,25 @@ def against(
     if absent:
         return Row(name, "-", goal, None, missing.get(absent[0], "not measured"))
     ratio = measured[subject].per_request.times(measured[rival].per_request)
+    figure = compared(ratio) if factor is None or factor >= 1 else _share(ratio)
     if factor is None:
-        return Row(name, compared(ratio))
+        return Row(name, figure)
     if not scale.judged:
-        return Row(name, compared(ratio), goal, None, UNJUDGED)
+        return Row(name, figure, goal, None, UNJUDGED)
     own, other = (measured[name].cpu_per_request.median for name in (subject, rival))
     met = ratio.median >= factor
     reason = f"a request costs {duration(own)} of CPU time here, {duration(other)} there"
-    return Row(name, compared(ratio), goal, met, "" if met else reason)
+    return Row(name, figure, goal, met, "" if met else reason)
 
 
 def _goal(factor: float) -> str:
-    return f"{factor:g}x as many" if factor >= 1 else f"{factor:.0%} of its requests"
+    return f"{factor:g}x as fast" if factor >= 1 else f"{factor:.0%} of its requests"
+
+
+def _share(ratio: Sample) -> str:
+    """Return a ratio in the words of its goal, with its quartiles."""
+    low, high = ratio.spread
+    return f"{ratio.median:.0%} of its requests ({low:.0%} to {high:.0%})"
 
 
 def _rate(result: Measured) -> str:

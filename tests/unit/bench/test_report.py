@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,11 @@ def test_the_environment_names_versions_and_what_is_missing() -> None:
     assert found["numpy"][0].isdigit()
     assert found["no-such-package"] == "not installed"
     assert {"machine", "python", "core", "kaizen-nexus"} <= set(found)
+
+
+def test_versions_are_those_of_the_interpreter_that_has_a_package() -> None:
+    pythons = {"numpy": sys.executable, "no-such-package": sys.executable, "mcp": "/nowhere"}
+    found = environment.describe(["numpy", "no-such-package", "mcp", "click"], pythons)
+    assert found["numpy"] == version("numpy")
+    assert found["no-such-package"] == found["mcp"] == "not installed"
+    assert found["click"] == version("click")

@@ -145,6 +145,8 @@ def test_a_comparison_is_made_round_by_round_and_judged() -> None:
     assert row.figure.startswith("3.00x as fast (3.00 to 3.00)")
     assert against((OURS, FASTAPI, 3.5), measured, {}, FULL).met is False
     assert against((OURS, FASTAPI, 2.5), measured, {}, QUICK).met is None
+    share = against((FASTAPI, OURS, 0.5), measured, {}, FULL)
+    assert (share.figure, share.met) == ("33% of its requests (33% to 33%)", False)
 
 
 def test_a_contender_that_is_left_out_is_said_so() -> None:
