@@ -15,6 +15,7 @@ __all__ = [
     "DEFAULT_MAX_BODY",
     "BodyTooCostlyError",
     "BodyTooLargeError",
+    "is_declared_longer",
     "json_object",
     "memory_for",
     "read_body",
@@ -26,6 +27,10 @@ __all__ = [
 DEFAULT_MAX_BODY = 4 * 1024 * 1024
 MEMORY = 7_424 * 1024
 """Bytes that a body of `DEFAULT_MAX_BODY` and what it becomes may take; of larger ones, more."""
+
+
+MAX_DIGITS = 18
+"""Of a number that is looked at: Python refuses to read very long ones."""
 
 
 async def read_body(request: Request, limit: int) -> bytes | LargeBody:
@@ -60,7 +65,7 @@ async def receive_body(receive: Receive, declared: bytes | None, limit: int) -> 
     AbandonedError
         The client has gone before it was complete.
     """
-    if declared is not None and declared.isdigit() and int(declared) > limit:
+    if is_declared_longer(declared, limit):
         raise BodyTooLargeError(limit)
     # Not a list of chunks: a client decides how small those are, and each has its own overhead.
     body: bytearray | LargeBody | None = None
@@ -78,6 +83,15 @@ async def receive_body(receive: Receive, declared: bytes | None, limit: int) -> 
         body = _appended(body, chunk, limit)
         if complete:
             return body if isinstance(body, LargeBody) else bytes(body)
+
+
+def is_declared_longer(declared: bytes | None, limit: int) -> bool:
+    """Whether a ``Content-Length`` says that there will be more than `limit` bytes."""
+    return (
+        declared is not None
+        and declared.isdigit()
+        and (len(declared) > MAX_DIGITS or int(declared) > limit)
+    )
 
 
 def _appended(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from kaizen_nexus._extras import missing_extra
-from kaizen_nexus.channels.http1 import HttpLimits
+from kaizen_nexus.channels.http_limits import HttpLimits
 from kaizen_nexus.channels.uvicorn_server import BACKLOG, FAREWELL, POLL, GracefulServer
 
 try:

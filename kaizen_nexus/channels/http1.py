@@ -9,8 +9,7 @@ bounded time.
 from __future__ import annotations
 
 import logging
-from asyncio import TimerHandle, Transport
-from dataclasses import dataclass
+from asyncio import BufferedProtocol, TimerHandle, Transport
 from enum import Enum
 from typing import Any, ClassVar
 
@@ -22,45 +21,22 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from kaizen_nexus.channels.answering import AnswerCycle
+from kaizen_nexus.channels.http_limits import HttpLimits
 from kaizen_nexus.channels.problems import problem_response
 from kaizen_nexus.channels.request_head import RefusedError, check_head
 
-__all__ = ["DEFAULT_LIMITS", "HttpLimits", "limited_protocol"]
+__all__ = ["limited_protocol"]
 
 logger = logging.getLogger(__name__)
+
+READ = 64 * 1024
+"""Bytes that are received at once."""
 
 SLICE = 16 * 1024
 """Bytes that are parsed at once, so that limits are noticed within one read of the socket."""
 
 CHUNK_OVERHEAD = 16 * 1024
 """Bytes that a chunked body may have besides 8 for each of its own: chunks of one byte have 5."""
-
-
-@dataclass(frozen=True)
-class HttpLimits:
-    """What one connection may cost; times in seconds, sizes in bytes."""
-
-    head_timeout: float = 10.0
-    """From the connection, or the first byte of a further request, to the end of its head."""
-    head_size: int = 32 * 1024
-    request_line: int = 8 * 1024
-    header_count: int = 100
-    body_interval: float = 30.0
-    """In each of these intervals, `body_progress` bytes of a body must arrive."""
-    body_progress: int = 16 * 1024
-    ignored_body: int = 1024 * 1024
-    """How much of a body is read after its request has been answered."""
-    pipelined: int = 16
-    """Requests that wait on one connection."""
-    keep_alive: float = 30.0
-    write_timeout: float = 30.0
-    """How long a client may let what it asked for lie."""
-    linger: float = 2.0
-    """How long a client whose request was refused may go on sending before it is reset."""
-    connections: int = 4096
-
-
-DEFAULT_LIMITS = HttpLimits()
 
 
 class _Part(Enum):
@@ -71,10 +47,14 @@ class _Part(Enum):
     BODY = "body"
 
 
-class Http1Protocol(HttpToolsProtocol):
+class Http1Protocol(HttpToolsProtocol, BufferedProtocol):
     """One connection; `limited_protocol` makes the class for one server."""
 
     limits: ClassVar[HttpLimits]
+    received: ClassVar[memoryview]
+    """What has just arrived on one of the server's connections, until it has been parsed. Memory of
+    its own for each piece, as other protocols have, adds up to megabytes that the allocator keeps.
+    """
     waiting: ClassVar[dict[Http1Protocol, None]]
     """The server's connections on which no request is being answered, the oldest first."""
 
@@ -155,7 +135,13 @@ class Http1Protocol(HttpToolsProtocol):
 
     # --- what arrives ---
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.received
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(self.received[:nbytes])
+
+    def data_received(self, data: bytes | memoryview) -> None:
         if self._deaf or self.transport.is_closing():
             return
         try:
@@ -168,7 +154,7 @@ class Http1Protocol(HttpToolsProtocol):
         else:
             self._watch()
 
-    def _parse_slices(self, data: bytes) -> None:
+    def _parse_slices(self, data: bytes | memoryview) -> None:
         with memoryview(data) as view:
             for start in range(0, len(view), SLICE):
                 if self._deaf:
@@ -387,4 +373,5 @@ def _size(name: bytes, value: bytes) -> int:
 
 def limited_protocol(limits: HttpLimits) -> type[Http1Protocol]:
     """Return the protocol class for the connections of one server."""
-    return type("Http1Protocol", (Http1Protocol,), {"limits": limits, "waiting": {}})
+    own = {"limits": limits, "received": memoryview(bytearray(READ)), "waiting": {}}
+    return type("Http1Protocol", (Http1Protocol,), own)

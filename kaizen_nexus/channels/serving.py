@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from kaizen_nexus.channels.http1 import DEFAULT_LIMITS, HttpLimits, limited_protocol
+from kaizen_nexus.channels.http1 import limited_protocol
+from kaizen_nexus.channels.http_limits import DEFAULT_LIMITS, HttpLimits
 from kaizen_nexus.channels.uvicorn_server import BACKLOG, STOP_MARGIN, GracefulServer
 
 if TYPE_CHECKING:

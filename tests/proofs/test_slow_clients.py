@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from kaizen_nexus import Nexus, deploy_multi_channel
-from kaizen_nexus.channels.http1 import HttpLimits
+from kaizen_nexus.channels.http_limits import HttpLimits
 from kaizen_nexus.channels.serving import HttpServer, listen
 
 HEAD = b"POST /api/workflows/echo/execute HTTP/1.1\r\nHost: localhost\r\n"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from kaizen_nexus.channels.body import until_disconnected
+from kaizen_nexus.channels.body import is_declared_longer, until_disconnected
 from kaizen_nexus.channels.callers import caller_of
 from kaizen_nexus.channels.mcp.plain import METHOD, Call, PlainCalls
 from kaizen_nexus.channels.mcp.sdk.surface import INVALID_PARAMS
@@ -65,7 +65,12 @@ class PlainRequests:
         """Answer a request if it is a plain call; if not, return where to receive it from."""
         headers: dict[bytes, bytes] = dict(scope["headers"])
         calls = self._calls_of(headers, len(scope["headers"]))
-        if calls is None or calls.are_observed():
+        if (
+            calls is None
+            or calls.are_observed()
+            # That is answered without waiting for any of it.
+            or is_declared_longer(headers.get(b"content-length"), self._max_body)
+        ):
             return receive
         message = await receive()
         caller = caller_of(scope)
