@@ -102,6 +102,30 @@ def test_metrics_count_exactly_what_was_answered(serve: Callable[..., Server]) -
     assert all(each["in_flight"] == 0 for each in by_workflow.values())
 
 
+def test_bodies_that_arrive_together_are_kept_apart(serve: Callable[..., Server]) -> None:
+    server = serve(SERVICE)
+
+    async def prove() -> None:
+        # Each is received in many pieces, between those of the others.
+        await asyncio.gather(*(repeated(server.port, chr(33 + n) * 300_000) for n in range(32)))
+
+    asyncio.run(prove())
+
+
+async def repeated(port: int, query: str) -> None:
+    """Have an agent repeat a query, and check that this is what it repeats."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    body = json.dumps({"query": query}).encode()
+    path = b"/api/workflows/repeat_in_a_thread/execute"
+    writer.write(b"POST %b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" % path)
+    writer.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    answer = await reader.read()
+    writer.close()
+    head, _, content = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 "), answer[:500]
+    assert json.loads(content)["result"] == query
+
+
 async def ask_all(port: int) -> Counter[int]:
     """Ask over all connections at once, and count the answers by their status."""
     totals: Counter[int] = Counter()
