@@ -357,6 +357,9 @@ class TableMachine(RuleBasedStateMachine):
 
 def test_the_table_behaves_as_its_model(core):
     machine = type("Machine", (TableMachine,), {"core": core, "reached": Counter()})
-    run_state_machine_as_test(machine, settings=settings.default)
-    if settings.default.max_examples >= 100:  # fewer may miss a way by chance
-        assert all(machine.reached[way] for way in (*LEFT, "refused")), machine.reached
+    for _ in range(3):  # one run, and more so those of few examples, may miss a way by chance
+        run_state_machine_as_test(machine, settings=settings.default)
+        missed = [way for way in (*LEFT, "refused") if not machine.reached[way]]
+        if not missed or settings.default.max_examples < 100:
+            return
+    assert not missed, machine.reached
