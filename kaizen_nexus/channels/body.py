@@ -27,10 +27,8 @@ __all__ = [
 DEFAULT_MAX_BODY = 4 * 1024 * 1024
 MEMORY = 7_424 * 1024
 """Bytes that a body of `DEFAULT_MAX_BODY` and what it becomes may take; of larger ones, more."""
-
-
 MAX_DIGITS = 18
-"""Of a number that is looked at: Python refuses to read very long ones."""
+"""Of a ``Content-Length`` that is compared: Python raises on numbers of thousands of digits."""
 
 
 async def read_body(request: Request, limit: int) -> bytes | LargeBody:

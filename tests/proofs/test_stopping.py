@@ -171,7 +171,9 @@ def subscribe(port: int) -> socket.socket:
     )
     answer = b""
     while b"subscriptions/acknowledged" not in answer:
-        answer += connection.recv(65_536)
+        piece = connection.recv(65_536)
+        assert piece, answer
+        answer += piece
     return connection
 
 
