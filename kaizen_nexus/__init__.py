@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         cache_key,
     )
     from kaizen_nexus._errors import VersionConflictError
+    from kaizen_nexus.access.settings import Auth, JwtSettings
     from kaizen_nexus.agents.base import BaseAgent
     from kaizen_nexus.agents.workflow import Workflow
     from kaizen_nexus.compat import NEXUS_AVAILABLE, install, uninstall
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
         reset_global_metrics,
     )
     from kaizen_nexus.nexus import Nexus
-    from kaizen_nexus.runtime.access.settings import Auth, JwtSettings
     from kaizen_nexus.runtime.breaker import Quarantine
     from kaizen_nexus.sessions import CrossChannelSession, NexusSessionManager
 
@@ -75,8 +75,8 @@ _HOMES = {
     "reset_global_metrics": "monitoring",
     "Nexus": "nexus",
     "Quarantine": "runtime.breaker",
-    "Auth": "runtime.access.settings",
-    "JwtSettings": "runtime.access.settings",
+    "Auth": "access.settings",
+    "JwtSettings": "access.settings",
     "CrossChannelSession": "sessions",
     "NexusSessionManager": "sessions",
     "VersionConflictError": "_errors",

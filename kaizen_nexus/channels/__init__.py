@@ -1,1 +1,1 @@
-"""The wire protocols: each decodes a request into an `Invocation` and encodes the `Result`."""
+"""The channels: each decodes its requests into an `Invocation` and encodes the `Result`."""

@@ -19,7 +19,7 @@ from kaizen_nexus.channels.cli.protocol import (
 )
 from kaizen_nexus.console.run import unreachable
 from kaizen_nexus.console.seconds import Seconds
-from kaizen_nexus.console.transport import (
+from kaizen_nexus.channels.cli.transport import (
     KEPT_OUT,
     BadUrlError,
     RefusedError,

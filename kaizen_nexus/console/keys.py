@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import click
 
+from kaizen_nexus.access.keyfile import create_key, list_keys, revoke_key
+from kaizen_nexus.access.keys import ApiKey, default_key_file
 from kaizen_nexus.channels.cli.protocol import EXIT_NOT_FOUND
-from kaizen_nexus.runtime.access.keyfile import create_key, list_keys, revoke_key
-from kaizen_nexus.runtime.access.keys import ApiKey, default_key_file
 
 __all__ = ["keys"]
 

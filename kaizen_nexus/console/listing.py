@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kaizen_nexus.console.transport import KEPT_OUT, RefusedError, UnreachableError, request
+from kaizen_nexus.channels.cli.transport import KEPT_OUT, RefusedError, UnreachableError, request
 
 __all__ = ["fetch_workflows", "format_table"]
 

@@ -27,7 +27,7 @@ from kaizen_nexus.console.arguments import (
     fill_in_stdin,
     split_arguments,
 )
-from kaizen_nexus.console.transport import (
+from kaizen_nexus.channels.cli.transport import (
     KEPT_OUT,
     BadUrlError,
     NoAnswerError,

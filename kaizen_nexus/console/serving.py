@@ -143,7 +143,7 @@ def _nothing() -> None:
 
 def _stop(app: Nexus, drain: float) -> None:
     """Stop serving, within the grace period and less than a second, whatever agents do."""
-    from kaizen_nexus.channels.uvicorn_server import STOP_MARGIN
+    from kaizen_nexus.http.server.graceful import STOP_MARGIN
 
     click.echo("Stopping: running requests may finish.", err=True)
     patience = drain + app.shutdown_grace

@@ -13,16 +13,16 @@ from kaizen_nexus._extras import missing_extra
 from kaizen_nexus.sessions import NexusSessionManager
 
 try:
-    from kaizen_nexus.channels.addressing import several
-    from kaizen_nexus.channels.body import DEFAULT_MAX_BODY
+    from kaizen_nexus.access.authenticator import Authenticator
+    from kaizen_nexus.access.policy import Access
+    from kaizen_nexus.access.settings import Auth
     from kaizen_nexus.channels.mcp.mount import McpMount
-    from kaizen_nexus.channels.stack import ServingOptions, asgi_stack
-    from kaizen_nexus.channels.streams import DEFAULT_MAX_STREAMS, Streams
+    from kaizen_nexus.http.addressing import several
+    from kaizen_nexus.http.body import DEFAULT_MAX_BODY
+    from kaizen_nexus.http.streams import DEFAULT_MAX_STREAMS, Streams
     from kaizen_nexus.nexus.deployments import Deployments
     from kaizen_nexus.nexus.hosting import Hosting
-    from kaizen_nexus.runtime.access.authenticator import Authenticator
-    from kaizen_nexus.runtime.access.policy import Access
-    from kaizen_nexus.runtime.access.settings import Auth
+    from kaizen_nexus.nexus.stack import ServingOptions, asgi_stack
     from kaizen_nexus.runtime.breaker import DEFAULT_QUARANTINE, Quarantine
     from kaizen_nexus.runtime.discovery import Discovery
     from kaizen_nexus.runtime.executor import (

@@ -12,7 +12,7 @@ from kaizen_nexus.runtime.checks import checked_seconds
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from kaizen_nexus.channels.serving import HttpServer
+    from kaizen_nexus.http.server.serving import HttpServer
     from kaizen_nexus.runtime.health import Health
     from kaizen_nexus.runtime.service import Runtime
 
@@ -104,7 +104,7 @@ class Hosting(ABC):
         RuntimeError
             The app is being served already.
         """
-        from kaizen_nexus.channels.serving import SERVERS, HttpServer
+        from kaizen_nexus.http.server.serving import SERVERS, HttpServer
 
         if server not in SERVERS:
             raise ValueError(f"server must be one of {', '.join(SERVERS)}, not {server!r}")
@@ -169,7 +169,7 @@ class Hosting(ABC):
                 self._server = None
 
     def _listen(self) -> list[Any]:
-        from kaizen_nexus.channels.serving import listen
+        from kaizen_nexus.http.server.serving import listen
 
         exposed = self.insecure or self.runtime.access.enforced
         api = listen(self.host, self.api_port, "api_port", exposed=exposed)

@@ -8,9 +8,7 @@ __all__ = [
     "AbandonedError",
     "AgentExitError",
     "AgentFailedError",
-    "AuthenticationUnavailableError",
     "DeadlineExceededError",
-    "ForbiddenError",
     "IdempotencyKeyError",
     "IdempotencyKeyReusedError",
     "OverloadedError",
@@ -19,7 +17,6 @@ __all__ = [
     "RunFailedError",
     "SessionNotFoundError",
     "ShuttingDownError",
-    "UnauthenticatedError",
     "VersionNotKeptError",
     "WorkflowNotFoundError",
 ]
@@ -142,32 +139,3 @@ class IdempotencyKeyReusedError(NexusError):
 
 class AgentExitError(Exception):
     """The agent tried to end more than itself, as ``sys.exit()`` does, and was not heard."""
-
-
-class UnauthenticatedError(NexusError):
-    """It is not known who calls: there are no credentials, or none that can be believed."""
-
-    def __init__(self, reason: str = "", code: str = "") -> None:
-        # The reason says nothing of what was presented: it may be somebody's secret.
-        self.code = code
-        """What RFC 6750 calls it; empty where nothing was presented."""
-        super().__init__(
-            reason
-            or "this server asks who calls: send an API key or a token as 'Authorization: Bearer "
-            "...', which the nexus program takes from the environment variable NEXUS_API_KEY"
-        )
-
-
-class ForbiddenError(NexusError):
-    """The caller has no right to this; whether it exists is not said."""
-
-    def __init__(self, scope: str) -> None:
-        self.scope = scope
-        super().__init__(f"your credentials do not have the scope {scope[:128]!r}")
-
-
-class AuthenticationUnavailableError(NexusError):
-    """Credentials cannot be checked at the moment, so nobody is let in with them."""
-
-    def __init__(self) -> None:
-        super().__init__("the issuer's keys cannot be had at the moment; try again")

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from kaizen_nexus.runtime.callers import ANONYMOUS, Caller
+from kaizen_nexus.access.callers import ANONYMOUS, Caller
 
 __all__ = ["NEW_SESSION", "Invocation", "Result"]
 

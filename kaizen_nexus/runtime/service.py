@@ -8,9 +8,9 @@ from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
+from kaizen_nexus.access.policy import Access
 from kaizen_nexus.agents.streams import StreamOutputs
 from kaizen_nexus.monitoring import PerformanceMetrics
-from kaizen_nexus.runtime.access.policy import Access
 from kaizen_nexus.runtime.admission import Limits
 from kaizen_nexus.runtime.breaker import Attempt
 from kaizen_nexus.runtime.deployed import Deployment
@@ -34,7 +34,7 @@ from kaizen_nexus.sessions import NexusSessionManager
 from kaizen_nexus.sessions.rotation import rotated
 
 if TYPE_CHECKING:
-    from kaizen_nexus.runtime.callers import Caller
+    from kaizen_nexus.access.callers import Caller
     from kaizen_nexus.sessions import CrossChannelSession
 
 __all__ = ["Runtime"]

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from kaizen_nexus.agents.adapters import as_workflow
 from kaizen_nexus.channels.mcp.http import McpEndpoint
-from kaizen_nexus.channels.problems import EXCEPTION_HANDLERS
+from kaizen_nexus.http.problems import EXCEPTION_HANDLERS
 from kaizen_nexus.runtime.service import Runtime
 
 __all__ = ["MAX_BODY", "Served", "echo"]

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from kaizen_nexus.access.callers import Caller
 from kaizen_nexus.channels.mcp.changes import ToolChanges
 from kaizen_nexus.channels.mcp.client import latest_version
 from kaizen_nexus.channels.mcp.conversation import Conversation
 from kaizen_nexus.channels.mcp.lines import LineReader, LineWriter
 from kaizen_nexus.channels.mcp.sdk.surface import Json, Plain, Server, Streams
 from kaizen_nexus.channels.mcp.server import CallerGone, Methods, build_server
-from kaizen_nexus.runtime.callers import Caller
 from kaizen_nexus.runtime.service import Runtime
 
 __all__ = ["ENVELOPE", "HANDSHAKE", "MAX_LINE", "MODERN", "Piped", "call"]

@@ -9,8 +9,8 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from kaizen_nexus import CrossChannelSession, Nexus, deploy_multi_channel
-from kaizen_nexus.channels.callers import caller_of, sent_by
-from kaizen_nexus.runtime.callers import ANONYMOUS, Caller
+from kaizen_nexus.access.callers import ANONYMOUS, Caller
+from kaizen_nexus.http.credentials import caller_of, sent_by
 
 ADA = Caller("ada", frozenset({"whose"}), authenticated=True)
 

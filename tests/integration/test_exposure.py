@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from kaizen_nexus import Nexus
-from kaizen_nexus.channels.serving import ExposedError
+from kaizen_nexus.http.server.serving import ExposedError
 
 EVERYWHERE = ["0.0.0.0", "::", "", "::ffff:0.0.0.0"]  # noqa: S104  # refused, or for one test
 LOCAL = ["127.0.0.1", "127.8.8.8", "localhost", "::1"]

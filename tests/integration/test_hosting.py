@@ -54,7 +54,7 @@ def test_stopping_a_server_in_another_thread_waits_for_its_end() -> None:
 def test_a_server_that_is_not_installed_leaves_no_port_behind(
     app: Nexus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "kaizen_nexus.channels.granian_server", raising=False)
+    monkeypatch.delitem(sys.modules, "kaizen_nexus.http.server.granian_server", raising=False)
     monkeypatch.setitem(sys.modules, "granian._granian", None)
     with pytest.raises(ImportError, match=r"kaizen-nexus\[granian\]"):
         app.start(blocking=False, server="granian")

@@ -18,8 +18,8 @@ from kaizen_nexus import (
     deploy_multi_channel,
     deploy_with_sessions,
 )
-from kaizen_nexus.channels.serving import PortInUseError
-from kaizen_nexus.runtime.callers import Caller
+from kaizen_nexus.access.callers import Caller
+from kaizen_nexus.http.server.serving import PortInUseError
 
 EXECUTE = "/api/workflows/{}/execute"
 

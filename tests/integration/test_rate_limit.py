@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from kaizen_nexus import Auth, Nexus, deploy_multi_channel
-from kaizen_nexus.runtime.access.keyfile import create_key
+from kaizen_nexus.access.keyfile import create_key
 
 
 def echo(query: str = "") -> str:

@@ -19,16 +19,16 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from kaizen_nexus import Auth, Nexus, deploy_as_api, deploy_multi_channel
+from kaizen_nexus.access import keys
+from kaizen_nexus.access.authenticator import Authenticator
+from kaizen_nexus.access.keyfile import create_key, revoke_key
+from kaizen_nexus.access.policy import Access
 from kaizen_nexus.agents.adapters import as_workflow
 from kaizen_nexus.channels.api.execute import Execution
 from kaizen_nexus.channels.api.stream import Streaming
-from kaizen_nexus.channels.authentication import Authentication
-from kaizen_nexus.channels.serving import HttpServer, listen
-from kaizen_nexus.channels.streams import Streams
-from kaizen_nexus.runtime.access import keys
-from kaizen_nexus.runtime.access.authenticator import Authenticator
-from kaizen_nexus.runtime.access.keyfile import create_key, revoke_key
-from kaizen_nexus.runtime.access.policy import Access
+from kaizen_nexus.http.authentication import Authentication
+from kaizen_nexus.http.server.serving import HttpServer, listen
+from kaizen_nexus.http.streams import Streams
 from kaizen_nexus.runtime.service import Runtime
 
 PATIENCE = 30

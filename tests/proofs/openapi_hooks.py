@@ -11,7 +11,7 @@ from typing import Any
 
 import schemathesis
 
-from kaizen_nexus.channels.conditions import TAGS_PATTERN
+from kaizen_nexus.http.conditions import TAGS_PATTERN
 
 KEY = "Idempotency-Key"
 CONDITIONS = ("If-Match", "If-None-Match")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from kaizen_nexus import Nexus, deploy_multi_channel
-from kaizen_nexus.channels.http_limits import HttpLimits
-from kaizen_nexus.channels.serving import HttpServer, listen
+from kaizen_nexus.http.server.limits import HttpLimits
+from kaizen_nexus.http.server.serving import HttpServer, listen
 
 HEAD = b"POST /api/workflows/echo/execute HTTP/1.1\r\nHost: localhost\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n"

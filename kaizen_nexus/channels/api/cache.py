@@ -7,12 +7,12 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kaizen_nexus.channels.api.workflows import json_response
-from kaizen_nexus.channels.callers import caller_of
-from kaizen_nexus.channels.problems import problem_response
+from kaizen_nexus.access.policy import MONITOR
 from kaizen_nexus.deployment.cache import get_deployment_cache
 from kaizen_nexus.deployment.cache_entries import EntryNotFoundError
-from kaizen_nexus.runtime.access.policy import MONITOR
+from kaizen_nexus.http.credentials import caller_of
+from kaizen_nexus.http.problems import problem_response
+from kaizen_nexus.http.responses import json_response
 from kaizen_nexus.runtime.service import Runtime
 
 __all__ = ["CacheEndpoints"]

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from starlette.exceptions import HTTPException
 
-from kaizen_nexus.channels.body import json_object, receive_body, until_disconnected
-from kaizen_nexus.channels.callers import caller_of
-from kaizen_nexus.channels.idempotency import KEY_NAME, REPLAYED_HEADER, idempotency_key
-from kaizen_nexus.channels.problems import problem_of
 from kaizen_nexus.deployment.target import API_PREFIX
+from kaizen_nexus.http.body import json_object, receive_body, until_disconnected
+from kaizen_nexus.http.credentials import caller_of
+from kaizen_nexus.http.idempotency import KEY_NAME, REPLAYED_HEADER, idempotency_key
+from kaizen_nexus.http.problems import problem_of
 from kaizen_nexus.runtime.invocation import Invocation
 
 if TYPE_CHECKING:

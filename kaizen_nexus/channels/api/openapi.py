@@ -16,7 +16,7 @@ from kaizen_nexus.channels.api.openapi_service import (
     shared_schemas,
 )
 from kaizen_nexus.channels.api.stream import EVENT_STREAM
-from kaizen_nexus.channels.idempotency import KEY_HEADER, KEY_PATTERN
+from kaizen_nexus.http.idempotency import KEY_HEADER, KEY_PATTERN
 from kaizen_nexus.runtime.deployed import Deployment
 
 __all__ = ["openapi_document"]

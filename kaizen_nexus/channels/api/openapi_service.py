@@ -6,8 +6,8 @@ from typing import Any
 
 from kaizen_nexus._common.session_arguments import MAX_TTL_SECONDS
 from kaizen_nexus.channels.api.sessions import MIN_TTL_SECONDS
-from kaizen_nexus.channels.conditions import TAGS_PATTERN
-from kaizen_nexus.channels.problems import MEDIA_TYPE
+from kaizen_nexus.http.conditions import TAGS_PATTERN
+from kaizen_nexus.http.problems import MEDIA_TYPE
 
 __all__ = ["JSON", "PROBLEM", "failures", "responses", "service_paths", "shared_schemas"]
 

@@ -10,8 +10,8 @@ from kaizen_nexus.channels.api.service import ServiceEndpoints
 from kaizen_nexus.channels.api.sessions import SessionEndpoints
 from kaizen_nexus.channels.api.stream import Streaming
 from kaizen_nexus.channels.api.workflows import WorkflowEndpoints
-from kaizen_nexus.channels.streams import Streams
 from kaizen_nexus.deployment.target import API_PREFIX
+from kaizen_nexus.http.streams import Streams
 from kaizen_nexus.runtime.health import Health
 from kaizen_nexus.runtime.service import Runtime
 

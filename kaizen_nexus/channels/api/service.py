@@ -8,12 +8,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from kaizen_nexus.access.policy import MONITOR
 from kaizen_nexus.channels.api.execute import CHANNEL
 from kaizen_nexus.channels.api.openapi import openapi_document
-from kaizen_nexus.channels.api.workflows import json_response
-from kaizen_nexus.channels.callers import caller_of
-from kaizen_nexus.channels.streams import Streams
-from kaizen_nexus.runtime.access.policy import MONITOR
+from kaizen_nexus.http.credentials import caller_of
+from kaizen_nexus.http.responses import json_response
+from kaizen_nexus.http.streams import Streams
 from kaizen_nexus.runtime.health import Health
 from kaizen_nexus.runtime.service import Runtime
 

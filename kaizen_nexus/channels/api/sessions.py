@@ -16,10 +16,10 @@ from kaizen_nexus._errors import VersionConflictError
 from kaizen_nexus.agents.errors import InputError, InvalidInputsError
 from kaizen_nexus.channels.api.execute import CHANNEL
 from kaizen_nexus.channels.api.long_answer import long_json_response
-from kaizen_nexus.channels.body import read_json_object
-from kaizen_nexus.channels.callers import caller_of
-from kaizen_nexus.channels.conditions import agreed_versions, entity_tag, is_known
-from kaizen_nexus.channels.problems import problem_response
+from kaizen_nexus.http.body import read_json_object
+from kaizen_nexus.http.conditions import agreed_versions, entity_tag, is_known
+from kaizen_nexus.http.credentials import caller_of
+from kaizen_nexus.http.problems import problem_response
 from kaizen_nexus.runtime.errors import SessionNotFoundError
 from kaizen_nexus.runtime.service import Runtime
 

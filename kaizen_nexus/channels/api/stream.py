@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from kaizen_nexus.channels.api.execute import SESSION_HEADER, VERSION_HEADER
-from kaizen_nexus.channels.callers import recheck
-from kaizen_nexus.channels.idempotency import REPLAYED_HEADER
-from kaizen_nexus.channels.problems import problem_of
-from kaizen_nexus.channels.streams import FAREWELL_TIMEOUT, StreamedAnswer, Streams, emitter
+from kaizen_nexus.http.credentials import recheck
+from kaizen_nexus.http.idempotency import REPLAYED_HEADER
+from kaizen_nexus.http.problems import problem_of
+from kaizen_nexus.http.streams import FAREWELL_TIMEOUT, StreamedAnswer, Streams, emitter
 from kaizen_nexus.runtime.errors import AbandonedError
 
 if TYPE_CHECKING:

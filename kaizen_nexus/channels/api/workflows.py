@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from kaizen_nexus.channels.api.execute import CHANNEL
-from kaizen_nexus.channels.callers import caller_of
+from kaizen_nexus.http.credentials import caller_of
+from kaizen_nexus.http.responses import json_response
 from kaizen_nexus.runtime.deployed import Channels
 from kaizen_nexus.runtime.service import Runtime
 
-__all__ = ["WorkflowEndpoints", "json_response"]
-
-
-def json_response(
-    content: Any, status_code: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
-    """Return `content` as a JSON response."""
-    return Response(
-        msgspec.json.encode(content),
-        status_code=status_code,
-        headers=headers,
-        media_type="application/json",
-    )
+__all__ = ["WorkflowEndpoints"]
 
 
 class WorkflowEndpoints:

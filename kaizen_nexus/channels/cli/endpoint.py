@@ -19,8 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kaizen_nexus.channels.body import DEFAULT_MAX_BODY, read_json_object, until_disconnected
-from kaizen_nexus.channels.callers import caller_of, recheck
+from kaizen_nexus.access.errors import ForbiddenError
 from kaizen_nexus.channels.cli.command import HelpRequested, WorkflowCommand
 from kaizen_nexus.channels.cli.outcome import (
     CHANNEL,
@@ -35,15 +34,17 @@ from kaizen_nexus.channels.cli.outcome import (
 )
 from kaizen_nexus.channels.cli.protocol import EXIT_OK
 from kaizen_nexus.channels.cli.streaming import StreamedRuns
-from kaizen_nexus.channels.streams import Streams
-from kaizen_nexus.runtime.errors import ForbiddenError, WorkflowNotFoundError
+from kaizen_nexus.http.body import DEFAULT_MAX_BODY, read_json_object, until_disconnected
+from kaizen_nexus.http.credentials import caller_of, recheck
+from kaizen_nexus.http.streams import Streams
+from kaizen_nexus.runtime.errors import WorkflowNotFoundError
 from kaizen_nexus.runtime.invocation import Invocation
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+    from kaizen_nexus.access.callers import Caller
     from kaizen_nexus.agents.workflow import Workflow
-    from kaizen_nexus.runtime.callers import Caller
     from kaizen_nexus.runtime.service import Runtime
 
 __all__ = ["CliEndpoint"]

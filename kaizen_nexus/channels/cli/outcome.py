@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from kaizen_nexus._errors import NexusError, SessionTableFullError
+from kaizen_nexus.access.errors import ForbiddenError, UnauthenticatedError
 from kaizen_nexus.agents.errors import InvalidInputsError
 from kaizen_nexus.channels.cli.protocol import (
     EXIT_AGENT_FAILED,
@@ -23,7 +24,6 @@ from kaizen_nexus.channels.cli.protocol import (
 from kaizen_nexus.runtime.errors import (
     AgentFailedError,
     DeadlineExceededError,
-    ForbiddenError,
     IdempotencyKeyError,
     IdempotencyKeyReusedError,
     OverloadedError,
@@ -31,7 +31,6 @@ from kaizen_nexus.runtime.errors import (
     ResultTooLargeError,
     SessionNotFoundError,
     ShuttingDownError,
-    UnauthenticatedError,
     WorkflowNotFoundError,
 )
 

@@ -16,7 +16,7 @@ import msgspec
 
 from kaizen_nexus.channels.cli.outcome import EXPECTED, Outcome, failed, succeeded
 from kaizen_nexus.channels.cli.protocol import EXIT_OK, EXIT_REFUSED, STREAM_TYPE
-from kaizen_nexus.channels.streams import FAREWELL_TIMEOUT, StreamedAnswer, Streams, emitter
+from kaizen_nexus.http.streams import FAREWELL_TIMEOUT, StreamedAnswer, Streams, emitter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from kaizen_nexus.channels.strict_json import StrictJsonError, loads
+from kaizen_nexus.http.strict_json import StrictJsonError, loads
 
 __all__ = ["ASSIGNMENT", "JSON_OBJECT", "NUMBER", "JsonText", "OneOf"]
 

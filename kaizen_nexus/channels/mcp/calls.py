@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from kaizen_nexus.access.callers import LOCAL
 from kaizen_nexus.channels.mcp.sdk.surface import correlated
-from kaizen_nexus.runtime.callers import LOCAL
 
 if TYPE_CHECKING:
     from kaizen_nexus.channels.mcp.lines import LineWriter

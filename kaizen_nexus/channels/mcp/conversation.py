@@ -9,6 +9,7 @@ import anyio
 import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from kaizen_nexus.access.callers import LOCAL
 from kaizen_nexus.channels.mcp.calls import RunningCalls
 from kaizen_nexus.channels.mcp.lines import LineReader, LineTooLongError, LineWriter
 from kaizen_nexus.channels.mcp.plain import METHOD, PlainCalls
@@ -23,8 +24,7 @@ from kaizen_nexus.channels.mcp.sdk.surface import (
     correlated,
 )
 from kaizen_nexus.channels.mcp.server import Methods
-from kaizen_nexus.channels.strict_json import StrictJsonError, check_keys
-from kaizen_nexus.runtime.callers import LOCAL
+from kaizen_nexus.http.strict_json import StrictJsonError, check_keys
 
 __all__ = ["Conversation"]
 

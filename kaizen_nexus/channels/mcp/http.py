@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING
 import anyio
 import msgspec
 
-from kaizen_nexus.channels.body import (
+from kaizen_nexus.channels.mcp.changes import ToolChanges
+from kaizen_nexus.channels.mcp.plain_http import PlainRequests, again
+from kaizen_nexus.channels.mcp.server import Methods, build_server
+from kaizen_nexus.http.body import (
     DEFAULT_MAX_BODY,
     BodyTooLargeError,
     json_object,
     receive_body,
 )
-from kaizen_nexus.channels.callers import caller_of
-from kaizen_nexus.channels.mcp.changes import ToolChanges
-from kaizen_nexus.channels.mcp.plain_http import PlainRequests, again
-from kaizen_nexus.channels.mcp.server import Methods, build_server
-from kaizen_nexus.channels.problems import problem_of, problem_response
-from kaizen_nexus.channels.strict_json import LARGE, StrictJsonError, check_keys
+from kaizen_nexus.http.credentials import caller_of
+from kaizen_nexus.http.problems import problem_of, problem_response
+from kaizen_nexus.http.strict_json import LARGE, StrictJsonError, check_keys
 from kaizen_nexus.runtime.errors import AbandonedError
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 
 from kaizen_nexus.channels.mcp.sdk.surface import Json, Plain, ProtocolError
-from kaizen_nexus.channels.strict_json import LARGE, MAX_DEPTH, check_keys
+from kaizen_nexus.http.strict_json import LARGE, MAX_DEPTH, check_keys
 
 if TYPE_CHECKING:
+    from kaizen_nexus.access.callers import Caller
     from kaizen_nexus.channels.mcp.server import CallerGone, Methods
-    from kaizen_nexus.runtime.callers import Caller
 
 __all__ = ["METHOD", "Call", "PlainCalls"]
 

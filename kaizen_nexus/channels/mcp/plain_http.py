@@ -8,17 +8,17 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from kaizen_nexus.channels.body import is_declared_longer, until_disconnected
-from kaizen_nexus.channels.callers import caller_of
 from kaizen_nexus.channels.mcp.plain import METHOD, Call, PlainCalls
 from kaizen_nexus.channels.mcp.sdk.surface import INVALID_PARAMS
+from kaizen_nexus.http.body import is_declared_longer, until_disconnected
+from kaizen_nexus.http.credentials import caller_of
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
+    from kaizen_nexus.access.callers import Caller
     from kaizen_nexus.channels.mcp.sdk.surface import Server
     from kaizen_nexus.channels.mcp.server import Methods
-    from kaizen_nexus.runtime.callers import Caller
 
 __all__ = ["PlainRequests", "again"]
 

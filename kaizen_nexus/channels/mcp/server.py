@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kaizen_nexus._errors import NexusError
+from kaizen_nexus.access.errors import ForbiddenError, UnauthenticatedError
 from kaizen_nexus.agents.errors import InputError, InvalidInputsError
 from kaizen_nexus.channels.mcp.progress import Emit, reporter
 from kaizen_nexus.channels.mcp.sdk import SDK
@@ -30,16 +31,12 @@ from kaizen_nexus.channels.mcp.tools import (
     check_json,
     refusal,
 )
-from kaizen_nexus.runtime.errors import (
-    ForbiddenError,
-    UnauthenticatedError,
-    WorkflowNotFoundError,
-)
+from kaizen_nexus.runtime.errors import WorkflowNotFoundError
 from kaizen_nexus.runtime.invocation import Invocation
 
 if TYPE_CHECKING:
+    from kaizen_nexus.access.callers import Caller
     from kaizen_nexus.channels.mcp.changes import ToolChanges
-    from kaizen_nexus.runtime.callers import Caller
     from kaizen_nexus.runtime.service import Runtime
 
 __all__ = ["SERVER_NAME", "CallerGone", "Methods", "build_server"]

@@ -15,7 +15,6 @@ from typing import IO, TYPE_CHECKING
 
 import anyio
 
-from kaizen_nexus.channels.body import DEFAULT_MAX_BODY
 from kaizen_nexus.channels.mcp.changes import ToolChanges
 from kaizen_nexus.channels.mcp.conversation import Conversation
 from kaizen_nexus.channels.mcp.lines import LineReader, LineWriter
@@ -23,6 +22,7 @@ from kaizen_nexus.channels.mcp.sdk import SDK
 from kaizen_nexus.channels.mcp.server import Methods, build_server
 from kaizen_nexus.channels.mcp.stdin import STDIN, claimed_stdin
 from kaizen_nexus.channels.mcp.stdout import STDOUT, claimed_stdout
+from kaizen_nexus.http.body import DEFAULT_MAX_BODY
 
 if TYPE_CHECKING:
     from kaizen_nexus.channels.mcp.sdk.surface import Server

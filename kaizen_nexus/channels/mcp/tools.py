@@ -18,7 +18,7 @@ import msgspec
 
 from kaizen_nexus._errors import NexusError, SessionTableFullError
 from kaizen_nexus.agents.errors import InputError, InvalidInputsError
-from kaizen_nexus.channels.strict_json import StrictJsonError, check
+from kaizen_nexus.http.strict_json import StrictJsonError, check
 from kaizen_nexus.runtime.errors import (
     AgentFailedError,
     OverloadedError,

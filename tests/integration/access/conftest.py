@@ -14,7 +14,7 @@ from kaizen_nexus import (
     clear_deployment_cache,
     deploy_multi_channel,
 )
-from kaizen_nexus.runtime.access.keyfile import create_key
+from kaizen_nexus.access.keyfile import create_key
 from tests.integration.access.people import Place, User
 from tests.issuer import AUDIENCE, ISSUER, Issuer
 
@@ -41,7 +41,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     app.start(blocking=False)
     with pytest.MonkeyPatch.context() as patch, httpx2.Client(base_url=app.url) as client:
         # Every request looks at the file: a test need not wait for a second to pass.
-        patch.setattr("kaizen_nexus.runtime.access.keys.CHECK_SECONDS", 0)
+        patch.setattr("kaizen_nexus.access.keys.CHECK_SECONDS", 0)
         yield Place(app, client, issuer, keys)
     app.close()
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 
 from kaizen_nexus import Nexus
-from kaizen_nexus.runtime.access.keyfile import create_key
+from kaizen_nexus.access.keyfile import create_key
 from tests.issuer import Issuer
 
 ACCEPT = {"Accept": "application/json, text/event-stream"}

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 
 from kaizen_nexus import Auth, JwtSettings, Nexus, deploy_multi_channel
+from kaizen_nexus.access.keyfile import revoke_key
 from kaizen_nexus.console.main import main
-from kaizen_nexus.runtime.access.keyfile import revoke_key
 from tests.integration.access.people import Place, User, call_mcp
 from tests.issuer import AUDIENCE, ISSUER, published, signed_with_hmac, unsigned
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kaizen_nexus.runtime.access.keyfile import revoke_key
+from kaizen_nexus.access.keyfile import revoke_key
 from tests.integration.access.people import VERBS, Place, User, Verb, change, show
 
 NOBODYS = "0" * 32

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from kaizen_nexus.agents.adapters import as_workflow
 from kaizen_nexus.channels.cli.command import WorkflowCommand
 from kaizen_nexus.channels.cli.values import JsonText
-from kaizen_nexus.console.check.cli_arguments import command_line
-from kaizen_nexus.console.check.metrics import complaint_about
-from kaizen_nexus.console.check.outcome import (
+from kaizen_nexus.testing.cli_arguments import command_line
+from kaizen_nexus.testing.metrics import complaint_about
+from kaizen_nexus.testing.outcome import (
     NO_ANSWER,
     UNEXPECTED,
     Outcome,
@@ -24,7 +24,7 @@ from kaizen_nexus.console.check.outcome import (
     groups_of,
     identical,
 )
-from kaizen_nexus.console.check.samples import NoSampleError, Sampler
+from kaizen_nexus.testing.samples import NoSampleError, Sampler
 
 
 class Tone(Enum):

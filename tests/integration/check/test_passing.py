@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kaizen_nexus.console.check.samples import TEXT
+from kaizen_nexus.testing.samples import TEXT
 from tests.integration.check.conftest import ROOT, Check
 
 EXAMPLES = sorted(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from kaizen_nexus.access.keys import KeyStore
 from kaizen_nexus.console.main import main
-from kaizen_nexus.runtime.access.keys import KeyStore
 
 
 @pytest.fixture(autouse=True)

@@ -312,7 +312,7 @@ def test_help_lists_all_subcommands(program: Any) -> None:
 
 
 def health_of(url: str) -> str:
-    from kaizen_nexus.console.transport import request
+    from kaizen_nexus.channels.cli.transport import request
 
     return request("GET", url, "/health/ready", timeout=10).body.decode()
 

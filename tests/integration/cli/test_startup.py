@@ -42,9 +42,9 @@ def test_a_run_imports_nothing_heavy(nexus: Any) -> None:
         "kaizen_nexus.console",
         "kaizen_nexus.console.arguments",
         "kaizen_nexus.console.main",
-        "kaizen_nexus.console.response",
+        "kaizen_nexus.channels.cli.response",
         "kaizen_nexus.console.run",
-        "kaizen_nexus.console.transport",
+        "kaizen_nexus.channels.cli.transport",
     }
 
 

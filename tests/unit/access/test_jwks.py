@@ -11,10 +11,10 @@ from socketserver import StreamRequestHandler, TCPServer
 
 import pytest
 
-from kaizen_nexus.runtime.access.jwks import MAX_BYTES, IssuerKeys
-from kaizen_nexus.runtime.access.settings import JwtSettings
-from kaizen_nexus.runtime.access.tokens import TokenVerifier
-from kaizen_nexus.runtime.errors import AuthenticationUnavailableError
+from kaizen_nexus.access.errors import AuthenticationUnavailableError
+from kaizen_nexus.access.jwks import MAX_BYTES, IssuerKeys
+from kaizen_nexus.access.settings import JwtSettings
+from kaizen_nexus.access.tokens import TokenVerifier
 from tests.issuer import AUDIENCE, ISSUER, Clock, Issuer, published
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kaizen_nexus.runtime.access.keyfile import MAX_KEYS, create_key, list_keys, revoke_key
-from kaizen_nexus.runtime.access.keys import CHECK_SECONDS, KeyStore
+from kaizen_nexus.access.keyfile import MAX_KEYS, create_key, list_keys, revoke_key
+from kaizen_nexus.access.keys import CHECK_SECONDS, KeyStore
 
 DAY = 86_400
 

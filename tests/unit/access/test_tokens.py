@@ -12,11 +12,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kaizen_nexus.runtime.access.jwks import IssuerKeys
-from kaizen_nexus.runtime.access.settings import Auth, JwtSettings
-from kaizen_nexus.runtime.access.tokens import TokenVerifier
-from kaizen_nexus.runtime.callers import Caller
-from kaizen_nexus.runtime.errors import UnauthenticatedError
+from kaizen_nexus.access.callers import Caller
+from kaizen_nexus.access.errors import UnauthenticatedError
+from kaizen_nexus.access.jwks import IssuerKeys
+from kaizen_nexus.access.settings import Auth, JwtSettings
+from kaizen_nexus.access.tokens import TokenVerifier
 from tests.issuer import AUDIENCE, ISSUER, Clock, Issuer, published, signed_with_hmac, unsigned
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kaizen_nexus.channels.addressing import MAX_FAMILIAR, AddressCheck
+from kaizen_nexus.http.addressing import MAX_FAMILIAR, AddressCheck
 
 HOST = (b"host", b"localhost:8000")
 

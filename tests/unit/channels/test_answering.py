@@ -10,7 +10,7 @@ import pytest
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from kaizen_nexus.channels.answering import MAX_JOINED, AnswerCycle
+from kaizen_nexus.http.server.answering import MAX_JOINED, AnswerCycle
 
 BODY = {"type": "http.response.body", "body": b"hello"}
 

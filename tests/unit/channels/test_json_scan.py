@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kaizen_nexus.channels import json_scan, strict_json
-from kaizen_nexus.channels.json_scan import JsonScan
-from kaizen_nexus.channels.large_body import BodyTooCostlyError, LargeBody
-from kaizen_nexus.channels.strict_json import StrictJsonError, loads
+from kaizen_nexus.http import json_scan, strict_json
+from kaizen_nexus.http.json_scan import JsonScan
+from kaizen_nexus.http.large_body import BodyTooCostlyError, LargeBody
+from kaizen_nexus.http.strict_json import StrictJsonError, loads
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(alphabet='a\\",:[]{} \n\x1fé', max_size=12),

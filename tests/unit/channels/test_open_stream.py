@@ -8,18 +8,16 @@ from typing import Any
 
 import pytest
 
-from kaizen_nexus.channels.callers import recheck, sent_by
-from kaizen_nexus.channels.streams import OpenStream
-from kaizen_nexus.runtime.access.policy import Access
-from kaizen_nexus.runtime.callers import Caller
-from kaizen_nexus.runtime.errors import (
-    AbandonedError,
-    AgentFailedError,
+from kaizen_nexus.access.callers import Caller
+from kaizen_nexus.access.errors import (
     AuthenticationUnavailableError,
     ForbiddenError,
-    ShuttingDownError,
     UnauthenticatedError,
 )
+from kaizen_nexus.access.policy import Access
+from kaizen_nexus.http.credentials import recheck, sent_by
+from kaizen_nexus.http.streams import OpenStream
+from kaizen_nexus.runtime.errors import AbandonedError, AgentFailedError, ShuttingDownError
 
 ADA = Caller("ada", frozenset({"echo"}), authenticated=True)
 

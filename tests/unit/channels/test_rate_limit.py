@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from kaizen_nexus.channels.callers import sent_by
-from kaizen_nexus.channels.client_address import TrustedProxies, address_group
-from kaizen_nexus.channels.rate_limit import RateLimit, WindowStorage, parse_rate_limit
-from kaizen_nexus.runtime.callers import Caller
+from kaizen_nexus.access.callers import Caller
+from kaizen_nexus.http.client_address import TrustedProxies, address_group
+from kaizen_nexus.http.credentials import sent_by
+from kaizen_nexus.http.rate_limit import RateLimit, WindowStorage, parse_rate_limit
 
 
 class Clock:

@@ -14,7 +14,7 @@ from kaizen_nexus.channels.api.execute import Execution
 from kaizen_nexus.channels.api.stream import Streaming
 from kaizen_nexus.channels.cli import streaming as cli_streaming
 from kaizen_nexus.channels.cli.endpoint import CliEndpoint
-from kaizen_nexus.channels.streams import Streams
+from kaizen_nexus.http.streams import Streams
 from kaizen_nexus.runtime.executor import Executor
 from kaizen_nexus.runtime.service import Runtime
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaizen_nexus.channels import strict_json
-from kaizen_nexus.channels.strict_json import StrictJsonError, loads
+from kaizen_nexus.http import strict_json
+from kaizen_nexus.http.strict_json import StrictJsonError, loads
 
 values = st.recursive(
     st.none()

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaizen_nexus.console import response
-from kaizen_nexus.console.transport import (
+from kaizen_nexus.channels.cli import response
+from kaizen_nexus.channels.cli.transport import (
     BadUrlError,
     Reply,
     UnreachableError,

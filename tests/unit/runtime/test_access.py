@@ -7,14 +7,11 @@ from typing import Any
 
 import pytest
 
+from kaizen_nexus.access.callers import ANONYMOUS, LOCAL, Caller
+from kaizen_nexus.access.errors import ForbiddenError, UnauthenticatedError
+from kaizen_nexus.access.policy import Access, granted
 from kaizen_nexus.agents.adapters import as_workflow
-from kaizen_nexus.runtime.access.policy import Access, granted
-from kaizen_nexus.runtime.callers import ANONYMOUS, LOCAL, Caller
-from kaizen_nexus.runtime.errors import (
-    ForbiddenError,
-    SessionNotFoundError,
-    UnauthenticatedError,
-)
+from kaizen_nexus.runtime.errors import SessionNotFoundError
 from kaizen_nexus.runtime.invocation import NEW_SESSION, Invocation
 from kaizen_nexus.runtime.service import Runtime
 

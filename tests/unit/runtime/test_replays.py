@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kaizen_nexus.runtime.callers import Caller
+from kaizen_nexus.access.callers import Caller
 from kaizen_nexus.runtime.errors import (
     AbandonedError,
     AgentFailedError,

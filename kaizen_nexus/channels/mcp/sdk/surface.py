@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from kaizen_nexus.runtime.callers import Caller
+    from kaizen_nexus.access.callers import Caller
 
 __all__ = [
     "INTERNAL_ERROR",

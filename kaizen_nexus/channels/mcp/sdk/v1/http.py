@@ -31,13 +31,13 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from kaizen_nexus.channels.body import BodyTooLargeError, read_body, until_disconnected
-from kaizen_nexus.channels.callers import caller_of
+from kaizen_nexus.access.callers import Caller
 from kaizen_nexus.channels.mcp.progress import EVENTS, asks_for_progress
 from kaizen_nexus.channels.mcp.sdk.surface import Streams
 from kaizen_nexus.channels.mcp.sdk.v1.versions import unsupported_version
-from kaizen_nexus.channels.streams import StreamedAnswer
-from kaizen_nexus.runtime.callers import Caller
+from kaizen_nexus.http.body import BodyTooLargeError, read_body, until_disconnected
+from kaizen_nexus.http.credentials import caller_of
+from kaizen_nexus.http.streams import StreamedAnswer
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send

@@ -36,6 +36,7 @@ from mcp.types import (
 )
 from pydantic import ValidationError
 
+from kaizen_nexus.access.callers import LOCAL, Caller
 from kaizen_nexus.channels.mcp.sdk import after_handshake
 from kaizen_nexus.channels.mcp.sdk.surface import (
     VERSION_KEY,
@@ -49,7 +50,6 @@ from kaizen_nexus.channels.mcp.sdk.surface import (
 )
 from kaizen_nexus.channels.mcp.sdk.v1.http import HttpTransport
 from kaizen_nexus.channels.mcp.sdk.v1.versions import unsupported_version
-from kaizen_nexus.runtime.callers import LOCAL, Caller
 
 __all__ = ["Server", "Subscriptions"]
 

@@ -15,7 +15,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, Too
 from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolRequestParams, NotificationParams, PaginatedRequestParams
 
-from kaizen_nexus.channels.callers import caller_of
+from kaizen_nexus.access.callers import LOCAL, Caller
 from kaizen_nexus.channels.mcp.sdk.surface import (
     Identity,
     Json,
@@ -26,7 +26,7 @@ from kaizen_nexus.channels.mcp.sdk.surface import (
 )
 from kaizen_nexus.channels.mcp.sdk.v2.http import HttpTransport
 from kaizen_nexus.channels.mcp.sdk.v2.plain import COMPLETE, plain_after, plain_of
-from kaizen_nexus.runtime.callers import LOCAL, Caller
+from kaizen_nexus.http.credentials import caller_of
 
 __all__ = ["Server", "Subscriptions"]
 

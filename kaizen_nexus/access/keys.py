@@ -1,0 +1,198 @@
+"""API keys: the file of their hashes, as a running server reads it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kaizen_nexus.access.callers import Caller
+from kaizen_nexus.access.policy import granted
+
+__all__ = [
+    "KEY_PREFIX",
+    "ApiKey",
+    "KeyFileError",
+    "KeyStore",
+    "default_key_file",
+    "digest",
+    "parse_keys",
+    "read_keys",
+]
+
+KEY_PREFIX = "kn_"
+FORMAT = 1
+MAX_FILE_BYTES = 4 * 1024 * 1024
+CHECK_SECONDS = 1.0
+"""How often, at most, the file is looked at for changes."""
+_KEY = re.compile(r"kn_(?P<id>[0-9a-f]{16})_[A-Za-z0-9_-]{43}", re.ASCII)
+_UNKNOWN = "0" * 64
+_Stamp = tuple[int, int, int]
+
+logger = logging.getLogger("kaizen_nexus.access")
+
+
+class KeyFileError(ValueError):
+    """The file is not one of API keys."""
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """What is kept of a key."""
+
+    id: str
+    """The public part of the key, by which it is found, listed and revoked."""
+    name: str
+    """Whose key it is; keys of one name are one user's."""
+    hash: str
+    """SHA-256 of the whole key, in hexadecimal."""
+    scopes: tuple[str, ...]
+    created: float
+    """Seconds since the epoch."""
+    expires: float | None = None
+    """Seconds since the epoch; None for never."""
+
+
+def default_key_file() -> Path:
+    """Return ``$KAIZEN_NEXUS_KEYS``, or ``nexus-keys.json`` in the current folder."""
+    return Path(os.environ.get("KAIZEN_NEXUS_KEYS") or "nexus-keys.json").absolute()
+
+
+def digest(key: str) -> str:
+    """Return what is kept of a key instead of itself.
+
+    A fast hash without salt will do: a key is 256 random bits, of which no table of hashes holds
+    a part worth having, and which nobody guesses however fast a guess is tried. Slow, salted
+    hashes are for what people think up.
+    """
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def read_keys(path: Path) -> tuple[dict[str, ApiKey], _Stamp]:
+    """Return a file's keys by id, and what changes when the file does.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    KeyFileError
+        It holds something else.
+    """
+    with path.open("rb") as file:
+        stamp = _stamp(os.fstat(file.fileno()))
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise KeyFileError(f"{path} is longer than {MAX_FILE_BYTES} bytes")
+    try:
+        return parse_keys(json.loads(data)), stamp
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        # Neither is the cause shown: it may quote the file.
+        raise KeyFileError(f"{path} is not a file that 'nexus keys' wrote") from None
+
+
+def parse_keys(document: Any) -> dict[str, ApiKey]:
+    """Return the keys of a file's JSON document by id; whatever is raised says that it is none."""
+    if document["format"] != FORMAT:
+        raise KeyFileError("another format")
+    keys = {}
+    for item in document["keys"]:
+        expires = item["expires"]
+        key = ApiKey(
+            id=str(item["id"]),
+            name=str(item["name"]),
+            hash=str(item["hash"]),
+            scopes=tuple(str(scope) for scope in item["scopes"]),
+            created=float(item["created"]),
+            expires=None if expires is None else float(expires),
+        )
+        keys[key.id] = key
+    return keys
+
+
+class KeyStore:
+    """The keys of a file, which are read again when the file has changed.
+
+    A file that is missing or cannot be read lets nobody in. Thread-safe.
+
+    Parameters
+    ----------
+    path
+        The file.
+    clock
+        Monotonic seconds.
+    wall_clock
+        Seconds since the epoch, for the expiry of keys.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.path = path
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._lock = threading.Lock()
+        self._keys: Mapping[str, ApiKey] = {}
+        self._stamp: _Stamp | None = None
+        self._complaint = ""
+        self._checked = clock()
+        self._load()
+
+    def find(self, key: str) -> Caller | None:
+        """Return whose key it is; None if it is nobody's, was revoked, or has expired."""
+        match = _KEY.fullmatch(key)
+        known = self._current().get(match["id"]) if match else None
+        # An unknown id takes as long as a known one with the wrong secret.
+        expected = _UNKNOWN if known is None else known.hash
+        if not hmac.compare_digest(digest(key).encode(), expected.encode()) or known is None:
+            return None
+        if known.expires is not None and known.expires <= self._wall_clock():
+            return None
+        # No token's subject begins like this, so no issuer can name a user of ours.
+        return Caller(f"key:{known.name}", granted(known.scopes), authenticated=True)
+
+    def _current(self) -> Mapping[str, ApiKey]:
+        now = self._clock()
+        with self._lock:
+            if now - self._checked < CHECK_SECONDS:
+                return self._keys
+            self._checked = now
+            try:
+                changed = _stamp(self.path.stat()) != self._stamp
+            except OSError:
+                changed = True
+            if changed:
+                self._load()
+            return self._keys
+
+    def _load(self) -> None:
+        try:
+            self._keys, self._stamp = read_keys(self.path)
+            complaint = "" if self._keys else f"{self.path} holds no keys"
+        except (OSError, KeyFileError) as error:
+            self._keys, self._stamp = {}, None
+            missing = isinstance(error, FileNotFoundError)
+            complaint = f"there is no {self.path}" if missing else str(error)
+        if complaint and complaint != self._complaint:
+            logger.warning(
+                "%s, so no API key lets anybody in: "
+                "'nexus keys create --name NAME --scope WORKFLOW' makes one",
+                complaint,
+            )
+        self._complaint = complaint
+
+
+def _stamp(status: os.stat_result) -> _Stamp:
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -1,0 +1,206 @@
+"""One bounded HTTP/1.1 request over the standard library's sockets.
+
+``http.client`` takes longer to import than the interpreter takes to start, which ``nexus run``
+would pay each time. This module knows what one exchange with one server needs, and refuses the
+rest: it follows no redirect, keeps no connection and reads no proxy settings.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+from kaizen_nexus.channels.cli.response import Receiver, Reply, UnreachableError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "KEPT_OUT",
+    "BadUrlError",
+    "NoAnswerError",
+    "RefusedError",
+    "Reply",
+    "UnreachableError",
+    "authorization",
+    "request",
+]
+
+KEPT_OUT = frozenset({401, 403, 407, 429})
+"""Statuses that say that the server does not let the caller in, or not now."""
+
+CONNECT_TIMEOUT = 5.0
+MAX_PORT = 65_535
+_LEAST = 0.001
+"""Seconds; a timeout of 0 would mean not to wait at all."""
+_PORTS = {"http": 80, "https": 443}
+
+
+class BadUrlError(ValueError):
+    """The server's URL cannot be used."""
+
+
+class NoAnswerError(UnreachableError):
+    """There is a server, but its answer did not come in time."""
+
+
+class RefusedError(Exception):
+    """The server does not let the caller in, or not now."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        import json
+
+        try:
+            detail = json.loads(body)["detail"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            detail = "it does not say why"
+        super().__init__(f"refused with HTTP status {status}: {detail}")
+
+
+def request(
+    method: str,
+    url: str,
+    path: str,
+    body: bytes = b"",
+    *,
+    timeout: float,
+    lines: dict[str, Callable[[bytes], bool]] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Reply:
+    """Return the server's answer, of at most 64 MiB.
+
+    Parameters
+    ----------
+    method
+        The HTTP method.
+    url
+        The server, ``http://HOST[:PORT][/PREFIX]`` or the same with ``https``.
+    path
+        What to ask for, below the server's URL.
+    body
+        JSON text to send; empty for none.
+    timeout
+        Seconds that the exchange may take in all, not counting the resolution of the host's name;
+        connecting to one address may take 5 of them.
+    lines
+        For media types whose bodies are lines: what is given each line as soon as it has arrived.
+        The first one for which it returns False begins what the answer then has as its body.
+    clock
+        Monotonic seconds.
+
+    Raises
+    ------
+    BadUrlError
+        The URL is not of that form.
+    UnreachableError
+        There is no connection, no answer in time, or none that is HTTP.
+
+    Notes
+    -----
+    A key or token in the environment variable NEXUS_API_KEY is presented. There is no option for
+    it: everybody on the machine can see the command lines of running programs, and a shell keeps
+    them in its history.
+    """
+    scheme, host, port, prefix = split_url(url)
+    deadline = clock() + timeout
+    authority = f"[{host}]" if ":" in host else host
+    credentials = "".join(f"{name}: {value}\r\n" for name, value in authorization().items())
+    head = (
+        f"{method} {prefix}{path} HTTP/1.1\r\n"
+        f"Host: {authority}:{port}\r\n"
+        "Accept: application/json\r\n"
+        "Content-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        f"{credentials}"
+        "Connection: close\r\n\r\n"
+    ).encode("ascii")
+    try:
+        with _connect(scheme, host, port, deadline, clock) as connection:
+            _send(connection, head + body, deadline - clock())
+            return Receiver(connection, deadline, clock, lines or {}).reply()
+    except TimeoutError:
+        raise NoAnswerError(f"no answer within {timeout:g} s") from None
+    except OSError as error:
+        raise UnreachableError(error.strerror or str(error)) from None
+
+
+def authorization() -> dict[str, str]:
+    """Return the header that says who asks; none if that is not known.
+
+    Raises
+    ------
+    BadUrlError
+        What the environment has for it cannot be sent.
+    """
+    key = os.environ.get("NEXUS_API_KEY", "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise BadUrlError("NEXUS_API_KEY holds what no key or token does")
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def split_url(url: str) -> tuple[str, str, int, str]:
+    """Return scheme, host, port and path prefix of `url`; without a scheme it is ``http``.
+
+    Raises
+    ------
+    BadUrlError
+        The URL has another form, or holds what does not belong there.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "http", url
+    authority, _, prefix = rest.partition("/")
+    if authority.startswith("["):
+        host, bracket, port = authority[1:].partition("]")
+        valid = bool(bracket) and port[:1] in {"", ":"}
+        port = port[1:]
+    else:
+        host, _, port = authority.partition(":")
+        valid = True
+    scheme = scheme.lower()
+    plain = url.isascii() and url.isprintable() and not set(" ?#@\\").intersection(url)
+    number = int(port) if port.isdecimal() and len(port) <= len(str(MAX_PORT)) else 0
+    valid = valid and (0 < number <= MAX_PORT if port else True)
+    if not (valid and plain and host and scheme in _PORTS):
+        raise BadUrlError(f"{url!r} is not a URL like http://127.0.0.1:8000")
+    prefix = prefix.rstrip("/")
+    return scheme, host, number or _PORTS[scheme], f"/{prefix}" if prefix else ""
+
+
+def _connect(
+    scheme: str, host: str, port: int, deadline: float, clock: Callable[[], float]
+) -> socket.socket:
+    """Return a connection to the first of the host's addresses that takes one."""
+    failure: Exception = UnreachableError(f"{host} has no address")
+    # As bytes: encoding a name that is ASCII already would import Unicode tables.
+    addresses = socket.getaddrinfo(host.encode(), port, type=socket.SOCK_STREAM)
+    for family, kind, protocol, _, address in addresses:
+        seconds = min(CONNECT_TIMEOUT, max(deadline - clock(), _LEAST))
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.settimeout(seconds)
+            connection.connect(address)
+            return connection if scheme == "http" else _encrypted(connection, host)
+        except TimeoutError:
+            failure = UnreachableError(f"no connection within {seconds:.3g} s")
+        except OSError as error:
+            failure = error
+        connection.close()
+    raise failure
+
+
+def _encrypted(connection: socket.socket, host: str) -> socket.socket:
+    import ssl
+
+    return ssl.create_default_context().wrap_socket(connection, server_hostname=host)
+
+
+def _send(connection: socket.socket, data: bytes, seconds: float) -> None:
+    connection.settimeout(max(seconds, _LEAST))
+    try:
+        connection.sendall(data)
+    except (BrokenPipeError, ConnectionResetError):
+        # A server that refuses a large request answers before it has read all of it.
+        return

@@ -1,0 +1,141 @@
+"""The subcommand ``nexus check``: its options, its output and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kaizen_nexus.console.seconds import Seconds
+
+if TYPE_CHECKING:
+    from kaizen_nexus.testing.report import Report
+
+__all__ = ["check"]
+
+DEFAULT_TIMEOUT = 30.0
+MAX_TIMEOUT = 24 * 3600
+EXIT_DIFFERENT = 1
+EXIT_CANNOT_CHECK = 2
+EXIT_INTERRUPTED = 130
+EPILOG = """\
+TARGET is module:app or path/to/file.py:app; the app's name is 'app' if left out. An application
+that wraps a Nexus is served by uvicorn, and has no MCP over stdio.
+
+Exit codes: 0 nothing differs; 1 something does; 2 there is nothing to compare, or the command
+line makes no sense; 130 interrupted."""
+
+
+@click.command(short_help="Compare the channels of an app.", epilog=EPILOG)
+@click.argument("target")
+@click.option(
+    "--inputs",
+    "inputs_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Inputs to call with, as JSON or JSON lines; default is to derive them from the schemas.",
+)
+@click.option(
+    "--workflow",
+    "workflows",
+    multiple=True,
+    metavar="NAME",
+    help="Check this workflow alone. May be repeated.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to print the report.",
+)
+@click.option(
+    "--timeout",
+    type=Seconds(0, MAX_TIMEOUT, min_open=True),
+    default=DEFAULT_TIMEOUT,
+    show_default=True,
+    help="Seconds that one call may take.",
+)
+@click.option(
+    "--log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Keep what the servers print.",
+)
+def check(
+    *,
+    target: str,
+    inputs_file: Path | None,
+    workflows: tuple[str, ...],
+    output: str,
+    timeout: float,
+    log: Path | None,
+) -> None:
+    """Serve an app, run its workflows over every channel, and report what comes out differently.
+
+    The same inputs go over HTTP, the command line, MCP over stdio, and MCP over HTTP with clients
+    of both eras of the protocol. The agents really run, several times on each channel.
+    """
+    try:
+        report = _report(target, inputs_file, workflows, timeout=timeout, log=log)
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    if output == "json":
+        click.echo(json.dumps(report.as_data(), ensure_ascii=False, indent=2))
+    else:
+        from kaizen_nexus.testing.table import format_report
+
+        click.echo(format_report(report))
+    sys.exit(0 if report.agrees else EXIT_DIFFERENT)
+
+
+def _report(
+    target: str,
+    inputs_file: Path | None,
+    workflows: tuple[str, ...],
+    *,
+    timeout: float,
+    log: Path | None,
+) -> Report:
+    import tempfile
+    from contextlib import ExitStack
+
+    from kaizen_nexus.testing.inputs import InputsError, read_inputs
+    from kaizen_nexus.testing.progress import Progress
+    from kaizen_nexus.testing.run import Settings
+    from kaizen_nexus.testing.run import check as run_check
+    from kaizen_nexus.testing.server import CannotCheckError
+
+    progress = Progress(sys.stderr)
+    try:
+        with ExitStack() as stack:
+            given = [] if inputs_file is None else read_inputs(inputs_file)
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nexus-check-")))
+            log_file = folder / "log" if log is None else log
+            log_file.write_bytes(b"")
+            settings = Settings(
+                target=target,
+                given=given,
+                workflows=workflows,
+                timeout=timeout,
+                log=log_file,
+                observations=folder / "observations.json",
+            )
+            return run_check(settings, progress)
+    except (CannotCheckError, InputsError, OSError) as error:
+        raise _CannotCheck(str(error)) from None
+    except ImportError as error:
+        if "pip install 'kaizen-nexus[" not in str(error):
+            raise
+        raise _CannotCheck(str(error)) from None
+
+
+class _CannotCheck(click.ClickException):
+    """There is nothing to compare, or no way to."""
+
+    exit_code = EXIT_CANNOT_CHECK

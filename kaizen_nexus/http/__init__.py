@@ -1,0 +1,1 @@
+"""What every channel over HTTP shares: bodies, strict JSON, problems, limits, credentials."""

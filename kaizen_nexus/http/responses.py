@@ -1,0 +1,23 @@
+"""Answers in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+__all__ = ["json_response"]
+
+
+def json_response(
+    content: Any, status_code: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return `content` as a JSON response."""
+    return Response(
+        msgspec.json.encode(content),
+        status_code=status_code,
+        headers=headers,
+        media_type="application/json",
+    )

@@ -1,0 +1,243 @@
+"""Answers that are sent while they are made: how many at a time, how each is written and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from kaizen_nexus.access.errors import (
+    AuthenticationUnavailableError,
+    ForbiddenError,
+    UnauthenticatedError,
+)
+from kaizen_nexus.http.body import until_disconnected
+from kaizen_nexus.runtime.errors import AbandonedError, OverloadedError, ShuttingDownError
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Send
+
+    from kaizen_nexus.runtime.invocation import Invocation
+
+__all__ = ["DEFAULT_MAX_STREAMS", "OpenStream", "StreamedAnswer", "Streams", "emitter"]
+
+DEFAULT_MAX_STREAMS = 500
+CHECK_INTERVAL = 15.0
+"""Seconds between two looks at whether a reader may still read."""
+FAREWELL_TIMEOUT = 5.0
+"""Seconds that the last part of an answer may wait for a reader who does not read."""
+
+
+class Streams:
+    """The open streams of an app, which are bounded, and ended together when it stops.
+
+    Thread-safe: streams may be on different event loops.
+
+    Parameters
+    ----------
+    max_open
+        How many may be open at the same time; further ones are refused.
+    """
+
+    def __init__(self, max_open: int = DEFAULT_MAX_STREAMS) -> None:
+        if isinstance(max_open, bool) or not isinstance(max_open, int) or max_open < 1:
+            raise ValueError(f"max_streams must be a whole number of at least 1, not {max_open!r}")
+        self.max_open = max_open
+        self.refused = 0
+        self._lock = threading.Lock()
+        self._open: set[OpenStream] = set()
+        self._closed = False
+
+    def __len__(self) -> int:
+        """Return how many are open."""
+        return len(self._open)
+
+    def figures(self) -> dict[str, int]:
+        """Return how many are open, may be open, and were refused."""
+        return {"open": len(self), "max_open": self.max_open, "refused": self.refused}
+
+    @contextlib.contextmanager
+    def enter(self) -> Iterator[OpenStream]:
+        """Count as one more open stream until the block ends.
+
+        Raises
+        ------
+        OverloadedError
+            `max_open` are open.
+        ShuttingDownError
+            No more are welcome.
+        """
+        stream = OpenStream()
+        with self._lock:
+            if self._closed:
+                raise ShuttingDownError
+            if len(self._open) >= self.max_open:
+                self.refused += 1
+                raise OverloadedError(f"{self.max_open} streams are open")
+            self._open.add(stream)
+        try:
+            yield stream
+        finally:
+            with self._lock:
+                self._open.discard(stream)
+
+    def open(self) -> None:
+        """Let streams be opened again after `close`."""
+        with self._lock:
+            self._closed = False
+
+    def close(self, grace: float = 0.0) -> None:
+        """Let no more be opened, and end those that are, each with a last word to its reader.
+
+        To be called on the event loop that is served.
+
+        Parameters
+        ----------
+        grace
+            Seconds that those which are open have to end by themselves.
+        """
+        with self._lock:
+            self._closed = True
+        asyncio.get_running_loop().call_later(grace, self._end)
+
+    def _end(self) -> None:
+        with self._lock:
+            streams = list(self._open) if self._closed else []
+        for stream in streams:
+            stream.end()
+
+
+class OpenStream:
+    """One open stream, on the event loop that it is made on."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ending = asyncio.Event()
+        self._refusal: Exception | None = None
+
+    def end(self) -> None:
+        """Ask for its end; from any thread."""
+        with contextlib.suppress(RuntimeError):  # its event loop is closed, and it with that
+            self._loop.call_soon_threadsafe(self._ending.set)
+
+    async def given_up(
+        self,
+        receive: Receive,
+        check: Callable[[], Awaitable[None]] | None = None,
+        interval: float = CHECK_INTERVAL,
+    ) -> None:
+        """Return when its end is asked for, or its reader has gone, or may not read it any more.
+
+        Parameters
+        ----------
+        receive
+            The reader.
+        check
+            Raises if the reader would be refused now.
+        interval
+            Seconds between two checks.
+        """
+        reasons: list[asyncio.Future[Any]] = [
+            asyncio.ensure_future(until_disconnected(receive)),
+            asyncio.ensure_future(self._ending.wait()),
+        ]
+        if check is not None:
+            reasons.append(asyncio.ensure_future(self._until_refused(check, interval)))
+        try:
+            await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for reason in reasons:
+                reason.cancel()
+
+    async def _until_refused(self, check: Callable[[], Awaitable[None]], interval: float) -> None:
+        while self._refusal is None:
+            await asyncio.sleep(interval)
+            try:
+                with contextlib.suppress(AuthenticationUnavailableError):  # it may be, next time
+                    await check()
+            except (UnauthenticatedError, ForbiddenError) as error:
+                self._refusal = error
+
+    def reason(self, error: Exception) -> Exception:
+        """Return what to tell the reader of a run that ended in `error`."""
+        if isinstance(error, AbandonedError):
+            if self._ending.is_set():
+                return ShuttingDownError()
+            if self._refusal is not None:
+                return self._refusal
+        return error
+
+
+def emitter(
+    invocation: Invocation, emit: Callable[[bytes], Awaitable[None]]
+) -> Callable[[bytes], Awaitable[None]]:
+    """Return what takes the chunks of a run, and hands them to `emit`.
+
+    A run with an idempotency key goes on when its reader has gone, since they may ask again.
+    """
+    if invocation.idempotency_key is None:
+        return emit
+
+    async def emit_if_heard(chunk: bytes) -> None:
+        with contextlib.suppress(AbandonedError, OSError):
+            await emit(chunk)
+
+    return emit_if_heard
+
+
+class StreamedAnswer:
+    """An HTTP answer with status 200 whose head is sent with the first part of its body.
+
+    Until then, the request can be answered in any other way. Parts may be written by one task and
+    the last one by another.
+
+    Parameters
+    ----------
+    send
+        Where the server takes the answer; a slow reader makes it wait.
+    headers
+        The answer's headers; may be added to until the first part is written.
+    """
+
+    def __init__(self, send: Send, headers: dict[str, str]) -> None:
+        self.headers = headers
+        self.begun = False
+        """Whether the head has been sent; does not change after `settle`."""
+        self._send = send
+        self._lock = asyncio.Lock()
+        self._settled = False
+
+    async def write(self, data: bytes) -> None:
+        """Send one part, as soon as the reader lets it be sent.
+
+        Raises
+        ------
+        AbandonedError
+            The answer is settled.
+        """
+        async with self._lock:
+            if self._settled:
+                raise AbandonedError
+            await self._begin()
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def settle(self) -> None:
+        """Let no more parts be written but the last, and wait for one that is being written."""
+        self._settled = True
+        async with self._lock:
+            return
+
+    async def finish(self, data: bytes) -> None:
+        """Send the last part."""
+        await self._begin()
+        await self._send({"type": "http.response.body", "body": data})
+
+    async def _begin(self) -> None:
+        if self.begun:
+            return
+        headers = [(n.lower().encode(), v.encode("latin-1")) for n, v in self.headers.items()]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        # Afterwards: a task that is cancelled while it waits to be heard has sent nothing.
+        self.begun = True

@@ -1,0 +1,95 @@
+"""The app's ASGI stack: what a request passes through, from the outside in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from kaizen_nexus.channels.api.execute import Execution
+from kaizen_nexus.channels.api.routes import api_routes, prefixed_routes
+from kaizen_nexus.channels.api.stream import Streaming
+from kaizen_nexus.channels.cli.endpoint import CliEndpoint
+from kaizen_nexus.http.addressing import AddressCheck
+from kaizen_nexus.http.authentication import Authentication
+from kaizen_nexus.http.client_address import TrustedProxies
+from kaizen_nexus.http.problems import EXCEPTION_HANDLERS
+from kaizen_nexus.nexus.direct import MCP_PATH, DirectRoute
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from kaizen_nexus.access.authenticator import Authenticator
+    from kaizen_nexus.channels.mcp.mount import McpMount
+    from kaizen_nexus.http.streams import Streams
+    from kaizen_nexus.runtime.health import Health
+    from kaizen_nexus.runtime.service import Runtime
+
+__all__ = ["ServingOptions", "asgi_stack"]
+
+
+@dataclass(frozen=True)
+class ServingOptions:
+    """How requests are served, whatever they ask for."""
+
+    max_body: int
+    """How many bytes a request body may have."""
+    allowed_hosts: Sequence[str] = ()
+    allowed_origins: Sequence[str] = ()
+    authenticator: Authenticator | None = None
+    """Who knows the callers; None if everybody is let in."""
+    rate_limit: int | str | None = None
+    """How often each of them may ask, as `parse_rate_limit` takes it; None for any number."""
+    monitoring: bool = True
+    """Whether measurements are published."""
+    trusted_proxies: Sequence[str] = ()
+    """Who may say which client it speaks for."""
+
+
+def asgi_stack(
+    runtime: Runtime,
+    health: Health,
+    mcp: McpMount,
+    *,
+    streams: Streams,
+    options: ServingOptions,
+    lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
+) -> AddressCheck:
+    """Return the app that answers every request: checks first, then the channels' routes."""
+    execution = Execution(runtime, options.max_body)
+    streaming = Streaming(runtime, execution, streams)
+    routes = Starlette(
+        routes=[
+            *api_routes(
+                runtime,
+                health,
+                execution,
+                streaming,
+                streams,
+                max_body=options.max_body,
+                monitoring=options.monitoring,
+                limited=options.rate_limit is not None,
+            ),
+            Route("/cli/run", CliEndpoint(runtime, options.max_body, streams), methods=["POST"]),
+            Route(MCP_PATH, mcp),
+            *prefixed_routes(runtime, execution, streaming),
+        ],
+        exception_handlers=EXCEPTION_HANDLERS,
+        lifespan=lifespan,
+    )
+    # What is to come before every request goes around this.
+    app: ASGIApp = DirectRoute(routes, execution, mcp)
+    rate_limit = None
+    if options.rate_limit is not None:
+        from kaizen_nexus.http.rate_limit import RateLimit, parse_rate_limit
+
+        app = rate_limit = RateLimit(app, parse_rate_limit(options.rate_limit))
+    if options.authenticator is not None:
+        app = Authentication(app, options.authenticator, rate_limit)
+    if options.trusted_proxies:
+        app = TrustedProxies(app, options.trusted_proxies)
+    return AddressCheck(app, options.allowed_hosts, options.allowed_origins)

@@ -1,1 +1,0 @@
-"""Who may do what: API keys, tokens, and the policy over them."""
