@@ -189,6 +189,32 @@ class NexusSessionManager(AsynchronousTwins):
         row = self._table.handle(session_id)
         return None if row is None else CrossChannelSession._of(row, self._clock)
 
+    def attach(
+        self, session_id: str, owner: str | None, channel: str | None = None
+    ) -> CrossChannelSession | None:
+        """Return a live session for a request and slide its expiry.
+
+        Parameters
+        ----------
+        session_id : str
+            The session's id.
+        owner : str or None
+            Who the session must belong to; None if that does not matter.
+        channel : str, optional
+            The channel that the request came on.
+
+        Returns
+        -------
+        CrossChannelSession or None
+            None if there is no live session of this id, or it belongs to somebody else. The
+            session of somebody else is not touched.
+        """
+        row = self._table.peek(session_id)
+        if row is None or row.is_expired() or (owner is not None and row.user_id != owner):
+            return None
+        row.touch(channel)
+        return CrossChannelSession._of(row, self._clock)
+
     def get_session_state(
         self, session_id: str, channel: str | None = None
     ) -> dict[str, Any] | None:

@@ -332,3 +332,24 @@ def test_twenty_threads_lose_no_session_and_no_update(make):
         for session in batch:
             assert manager.get_session_state(session.session_id) == {"n": number, "own": True}
             assert manager.get_session(session.session_id).user_id == f"u{number}"
+
+
+def test_attach_is_an_access_on_a_channel(manager, clock):
+    created = manager.create_session("s", "ada")
+    clock.tick(50)
+    attached = manager.attach("s", "ada", "api")
+    assert attached == created
+    assert attached.channel_activity.keys() == {"api"}
+    clock.tick(50)
+    assert manager.attach("s", None) == created
+
+
+def test_attach_does_not_touch_what_belongs_to_somebody_else(manager, clock):
+    manager.create_session("s", "ada")
+    clock.tick(50)
+    assert manager.attach("s", "bob", "api") is None
+    assert not manager.sessions["s"].channel_activity
+    clock.tick(10)
+    assert manager.attach("s", "ada", "api") is None
+    assert manager.attach("other", None, "api") is None
+    assert manager.attach(5, None, "api") is None
