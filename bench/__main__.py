@@ -84,7 +84,13 @@ def parse(program: str) -> argparse.ArgumentParser:
         description="The structures that could find expired sessions, from a checkout: they are "
         "compiled when they are first measured.",
     )
-    for suite in (core, guide, kaizen, serve, wheel):
+    walk = suites.add_parser(
+        "walk",
+        help="one request as a list of calls of ours",
+        description="The calls of ours that a request takes, with their number.",
+    )
+    walk.add_argument("--check", action="store_true", help="fail if they are more than they may be")
+    for suite in (core, guide, kaizen, serve, walk, wheel):
         suite.add_argument(
             "--quick", action="store_true", help="smaller and shorter, for a first impression"
         )
@@ -129,7 +135,14 @@ def measure(options: argparse.Namespace) -> int:
     from bench.core.contenders import WrongAnswerError
     from bench.report import as_markdown, write_json
 
-    suites = {"core": core, "guide": guide, "kaizen": kaizen, "serve": serve, "wheel": wheel}
+    suites = {
+        "core": core,
+        "guide": guide,
+        "kaizen": kaizen,
+        "serve": serve,
+        "walk": walk,
+        "wheel": wheel,
+    }
     try:
         sections, packages = suites[options.suite](options)
     except WrongAnswerError as error:
@@ -145,7 +158,8 @@ def measure(options: argparse.Namespace) -> int:
         options.markdown.write_text(text, encoding="utf-8")
     if options.json is not None:
         write_json(options.json, options.suite, sections, described)
-    return 0
+    missed = any(row.met is False for section in sections for row in section.rows)
+    return EXIT_FAILED if missed and getattr(options, "check", False) else 0
 
 
 def core(options: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:
@@ -185,6 +199,13 @@ def serve(options: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:
 
         plots.write(sections, options.plots)
     return sections, serve.PACKAGES
+
+
+def walk(_: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:
+    """Run the suite ``walk``, which serves an app and so needs the extra ``serve``."""
+    from bench import environment, progress, walk
+
+    return [walk.measure(progress.reporter())], environment.GUIDE
 
 
 def wheel(options: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:

@@ -40,6 +40,8 @@ class Section:
     rows: list[Row]
     data: dict[str, object] = field(default_factory=dict)
     """The figures themselves, for JSON and for plots."""
+    listing: list[str] = field(default_factory=list)
+    """Lines to show below the table as they are."""
 
 
 def as_markdown(sections: Sequence[Section], environment: dict[str, str]) -> str:
@@ -49,6 +51,8 @@ def as_markdown(sections: Sequence[Section], environment: dict[str, str]) -> str
         lines += [f"## {section.title}", "", "| what | measured | target | |", "|---|---|---|---|"]
         lines += [f"| {r.name} | {r.figure} | {r.target} | {r.verdict} |" for r in section.rows]
         lines += [""]
+        if section.listing:
+            lines += ["```text", *section.listing, "```", ""]
     # A blank line between them, or Markdown would run them together.
     for verdict in _verdicts([row for section in sections for row in section.rows]):
         lines += [verdict, ""]

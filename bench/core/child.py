@@ -7,6 +7,7 @@ and the child says which files it found.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -30,8 +31,17 @@ ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 300.0
 
 
-def run(module: str, function: str, *arguments: object) -> Any:
+def run(module: str, function: str, *arguments: object, **environ: str) -> Any:
     """Call a function in a fresh interpreter; its arguments and its result are JSON.
+
+    Parameters
+    ----------
+    module, function
+        What to call.
+    *arguments
+        What to call it with.
+    **environ
+        Variables that the interpreter gets besides those of this process.
 
     Raises
     ------
@@ -41,6 +51,7 @@ def run(module: str, function: str, *arguments: object) -> Any:
     passed = [str(ROOT), sys.path, module, function, arguments]
     completed = subprocess.run(
         [sys.executable, "-c", CODE, *map(json.dumps, passed)],
+        env={**os.environ, **environ},
         capture_output=True,
         text=True,
         check=False,
