@@ -75,7 +75,8 @@ def kailash_plan(graph: Any, agent: object | None = None) -> WorkflowPlan:
     TypeError
         A field of the signature has no JSON Schema.
     """
-    from kaizen_nexus.agents.schema import InputModel, OutputModel
+    from kaizen_nexus.agents.outputs import OutputModel
+    from kaizen_nexus.agents.schema import InputModel
     from kaizen_nexus.agents.workflow import WorkflowPlan
 
     signature = kaizen_signature(agent)

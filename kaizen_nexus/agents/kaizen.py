@@ -81,8 +81,8 @@ def kaizen_plan(agent: Any, entry: Callable[..., Any]) -> WorkflowPlan:
         A field has no JSON Schema; the message names it.
     """
     # Schemas need msgspec, an optional dependency that reading a signature does not need.
-    from kaizen_nexus.agents.outputs import FieldOutputs
-    from kaizen_nexus.agents.schema import InputModel, OutputModel
+    from kaizen_nexus.agents.outputs import FieldOutputs, OutputModel
+    from kaizen_nexus.agents.schema import InputModel
     from kaizen_nexus.agents.streams import StreamOutputs
     from kaizen_nexus.agents.workflow import WorkflowPlan
 

@@ -1,28 +1,154 @@
-"""Results that declare their fields one by one, as the output fields of a Kaizen signature do."""
+"""Results: their JSON Schema, and encoding them as JSON text that is checked against it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
+from msgspec import inspect
 
+from kaizen_nexus.agents.errors import InvalidOutputError
 from kaizen_nexus.agents.schema import (
     JsonSchema,
     culprit,
-    encode_checked,
     from_builtins,
+    is_pydantic_model,
     schema_of,
 )
 from kaizen_nexus.agents.signature import Field
 
-__all__ = ["FieldOutputs"]
+__all__ = ["FieldOutputs", "OutputModel", "ResultEncoder", "to_json"]
+
+_CONTENT_TYPES = {
+    inspect.AnyType,
+    inspect.BoolType,
+    inspect.BytesType,
+    inspect.DateTimeType,
+    inspect.DateType,
+    inspect.DictType,
+    inspect.EnumType,
+    inspect.FrozenSetType,
+    inspect.IntType,
+    inspect.ListType,
+    inspect.LiteralType,
+    inspect.NoneType,
+    inspect.SetType,
+    inspect.StrType,
+    inspect.TimeDeltaType,
+    inspect.TimeType,
+    inspect.TupleType,
+    inspect.TypedDictType,
+    inspect.UUIDType,
+    inspect.UnionType,
+    inspect.VarTupleType,
+}
+"""Types whose values are accepted by `msgspec.convert` only if their JSON text has the type, too.
+
+It looks at no attribute of a record (a dataclass, struct or model), and it takes NaN and `Decimal`
+for floats, which are null and strings in JSON.
+"""
+
+
+class ResultEncoder:
+    """Encodes results as JSON text, and checks that they have the declared type.
+
+    Where `msgspec.convert` looks at everything that matters, it checks the value itself. Otherwise
+    the text is decoded, which is the cheapest way of msgspec's to look at every attribute of a
+    record; and if a value is refused, so that the message says where the text is wrong.
+
+    Parameters
+    ----------
+    declared
+        The type; ``Any`` accepts everything that has a JSON form.
+    parts
+        The types in it, if it is a struct that stands for an object with these members.
+    """
+
+    def __init__(self, declared: Any, parts: Sequence[Any] | None = None) -> None:
+        self._decoder = msgspec.json.Decoder(declared, dec_hook=from_builtins)
+        types = [inspect.type_info(part) for part in ([declared] if parts is None else parts)]
+        self._by_value = _CONTENT_TYPES.issuperset(map(type, _types_in(types, set())))
+        # msgspec remembers what it knows of a type only where that is a struct.
+        self._box = msgspec.defstruct("Result", [("result", declared)], array_like=True)
+
+    def encode(self, value: Any) -> bytes:
+        """Return `value` as JSON text.
+
+        Raises
+        ------
+        InvalidOutputError
+            The value has no JSON form, or does not have the declared type.
+        """
+        encoded = to_json(value)
+        if self._by_value:
+            try:
+                msgspec.convert((value,), self._box)
+            except (TypeError, ValueError, RecursionError):
+                pass  # the text may have the type nevertheless
+            else:
+                return encoded
+        try:
+            self._decoder.decode(encoded)
+        except msgspec.ValidationError as error:
+            raise InvalidOutputError(
+                f"the returned {type(value).__name__} does not match the declared output: {error}"
+            ) from None
+        except (TypeError, ValueError, RecursionError) as error:
+            raise _no_json_form(error) from error
+        return encoded
+
+
+def to_json(value: Any) -> bytes:
+    """Return any value as JSON text; NaN and infinities are null there.
+
+    Raises
+    ------
+    InvalidOutputError
+        The value has no JSON form.
+    """
+    try:
+        return _ENCODER.encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _no_json_form(error) from error
+
+
+class OutputModel:
+    """The output of a workflow: its JSON Schema, and how to encode a result.
+
+    Parameters
+    ----------
+    annotation
+        The return annotation; ``Any`` where there is none, and then nothing is checked.
+    label
+        What the output belongs to, for error messages.
+
+    Raises
+    ------
+    TypeError
+        The annotation has no JSON representation.
+    """
+
+    def __init__(self, annotation: Any, *, label: str) -> None:
+        self.schema: JsonSchema = {}
+        self.encode = to_json
+        """Return a result as JSON text; raise `InvalidOutputError` if it cannot be one."""
+        if annotation is not Any:
+            try:
+                self.schema = schema_of(annotation)
+                self.encode = ResultEncoder(annotation).encode
+            except (TypeError, ValueError, RecursionError) as error:
+                raise TypeError(
+                    f"the output of {label} has no JSON Schema: {error}. Annotate the return "
+                    "value with a JSON type, a dataclass, a typed dictionary or a pydantic model, "
+                    "or leave the annotation out"
+                ) from error
 
 
 class FieldOutputs:
-    """An output of named fields: its JSON Schema, and how to encode a result.
+    """An output of named fields, as a Kaizen signature declares them.
 
-    A field that is present is of its declared type; further fields may be there.
+    A field that is present has its declared type; further fields may be there.
 
     Parameters
     ----------
@@ -45,29 +171,42 @@ class FieldOutputs:
         self, fields: Sequence[Field], *, label: str, instead: Sequence[str] | None = None
     ) -> None:
         self._objects_only = instead is not None
+        declared = [_optional(field) for field in fields]
         try:
-            struct = msgspec.defstruct("Outputs", [_optional(field) for field in fields])
+            struct = msgspec.defstruct("Outputs", declared)
             schema = schema_of(struct)
+            self._encoder = ResultEncoder(struct, [annotation for _, annotation, _ in declared])
         except (TypeError, ValueError, RecursionError) as error:
             raise TypeError(
                 f"the outputs of {label} have no JSON Schema: {culprit(fields)}{error}. Annotate "
                 "them with JSON types, dataclasses, typed dictionaries or pydantic models"
             ) from error
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
-            struct, dec_hook=from_builtins
-        )
         self.schema = _published(schema, [field.name for field in fields], instead)
 
     def encode(self, value: Any) -> bytes:
-        """Return `value` as JSON text; NaN and infinities become null, as JSON has no such numbers.
+        """Return `value` as JSON text.
 
         Raises
         ------
         InvalidOutputError
-            The value has no JSON form, or a field is not of its declared type.
+            The value has no JSON form, or a field does not have its declared type.
         """
-        checked = self._objects_only or isinstance(value, Mapping)
-        return encode_checked(value, self._decoder if checked else None)
+        if self._objects_only or isinstance(value, Mapping):
+            return self._encoder.encode(value)
+        return to_json(value)
+
+
+def _types_in(node: Any, seen: set[int]) -> Iterator[inspect.Type]:
+    """Yield what msgspec knows of a type and of all types in it, each once."""
+    if isinstance(node, (list, tuple)):
+        for item in node:
+            yield from _types_in(item, seen)
+    elif isinstance(node, (inspect.Type, inspect.Field)) and id(node) not in seen:
+        seen.add(id(node))
+        if isinstance(node, inspect.Type):
+            yield node
+        for name in node.__struct_fields__:
+            yield from _types_in(getattr(node, name), seen)
 
 
 def _optional(field: Field) -> tuple[str, Any, Any]:
@@ -91,3 +230,20 @@ def _published(
     if names:
         published["anyOf"] = [{"required": list(names)}, *({"required": [n]} for n in instead)]
     return published
+
+
+def _to_builtins(value: Any) -> Any:
+    if is_pydantic_model(type(value)):
+        return value.model_dump(mode="json")
+    # numpy arrays and scalars
+    tolist = getattr(value, "tolist", None)
+    if callable(tolist):
+        return tolist()
+    raise TypeError(f"{type(value).__qualname__} is not a JSON type")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_to_builtins)
+
+
+def _no_json_form(error: Exception) -> InvalidOutputError:
+    return InvalidOutputError(f"the returned value has no JSON form: {error}")

@@ -1,4 +1,4 @@
-"""JSON Schema, validation and encoding for inputs and outputs, all by msgspec.
+"""JSON Schema and validation of inputs, both by msgspec.
 
 One struct type is made for each workflow; it validates, fills in defaults and yields the schema,
 so the schema that is published and the check that is made cannot differ.
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, get_args, get_origin
 
 from kaizen_nexus._extras import missing_extra
-from kaizen_nexus.agents.errors import InvalidInputsError, InvalidOutputError
+from kaizen_nexus.agents.errors import InvalidInputsError
 from kaizen_nexus.agents.input_errors import input_errors
 from kaizen_nexus.agents.signature import Field
 
@@ -24,9 +24,7 @@ except ModuleNotFoundError as error:
 __all__ = [
     "InputModel",
     "JsonSchema",
-    "OutputModel",
     "culprit",
-    "encode_checked",
     "from_builtins",
     "is_pydantic_model",
     "schema_of",
@@ -100,62 +98,6 @@ class InputModel:
                 if name not in values:
                     values[name] = value
         return values
-
-
-class OutputModel:
-    """The output of a workflow: its JSON Schema, and how to encode a result.
-
-    Parameters
-    ----------
-    annotation
-        The return annotation; ``Any`` where there is none, and then nothing is checked.
-    label
-        What the output belongs to, for error messages.
-    """
-
-    def __init__(self, annotation: Any, *, label: str) -> None:
-        self._annotation = annotation
-        self._checked = annotation is not Any
-        try:
-            self.schema: JsonSchema = schema_of(annotation) if self._checked else {}
-            self._decoder = msgspec.json.Decoder(annotation, dec_hook=from_builtins)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise TypeError(
-                f"the output of {label} has no JSON Schema: {error}. Annotate the return value "
-                "with a JSON type, a dataclass, a typed dictionary or a pydantic model, or leave "
-                "the annotation out"
-            ) from error
-
-    def encode(self, value: Any) -> bytes:
-        """Return `value` as JSON text; NaN and infinities become null, as JSON has no such numbers.
-
-        Raises
-        ------
-        InvalidOutputError
-            The value has no JSON form, or is not of the annotated type.
-        """
-        return encode_checked(value, self._decoder if self._checked else None)
-
-
-def encode_checked(value: Any, decoder: msgspec.json.Decoder[Any] | None) -> bytes:
-    """Return `value` as JSON text that `decoder`, if there is one, accepts.
-
-    Raises
-    ------
-    InvalidOutputError
-        The value has no JSON form, or the decoder refuses it.
-    """
-    try:
-        encoded = _ENCODER.encode(value)
-        if decoder is not None:
-            decoder.decode(encoded)
-    except msgspec.ValidationError as error:
-        raise InvalidOutputError(
-            f"the returned {type(value).__name__} does not match the declared output: {error}"
-        ) from None
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidOutputError(f"the returned value has no JSON form: {error}") from error
-    return encoded
 
 
 def _struct_field(field: Field) -> tuple[str, Any, Any] | tuple[str, Any]:
@@ -269,16 +211,3 @@ def from_builtins(annotation: Any, value: Any) -> Any:
     if is_pydantic_model(annotation):
         return annotation.model_validate(value)
     raise TypeError(f"{annotation!r} is not a JSON type")
-
-
-def _to_builtins(value: Any) -> Any:
-    if is_pydantic_model(type(value)):
-        return value.model_dump(mode="json")
-    # numpy arrays and scalars
-    tolist = getattr(value, "tolist", None)
-    if callable(tolist):
-        return tolist()
-    raise TypeError(f"{type(value).__qualname__} is not a JSON type")
-
-
-_ENCODER = msgspec.json.Encoder(enc_hook=_to_builtins)

@@ -12,7 +12,8 @@ from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
-from kaizen_nexus.agents.schema import JsonSchema, encode_checked, from_builtins, schema_of
+from kaizen_nexus.agents.outputs import ResultEncoder, to_json
+from kaizen_nexus.agents.schema import JsonSchema, schema_of
 from kaizen_nexus.agents.signature import ITERATORS
 
 __all__ = ["StreamOutputs"]
@@ -42,7 +43,7 @@ class StreamOutputs:
         try:
             self.item_schema: JsonSchema = schema_of(item) if self._checked else {}
             """JSON Schema (2020-12) of a chunk; empty (anything) if the agent declares none."""
-            self._decoder = msgspec.json.Decoder(item, dec_hook=from_builtins)
+            self._encode = ResultEncoder(item).encode if self._checked else to_json
             whole = {"type": "string"} if self._text else schema_of(list[item])  # type: ignore[valid-type]  # only known here
         except (TypeError, ValueError, RecursionError) as error:
             raise TypeError(
@@ -61,7 +62,7 @@ class StreamOutputs:
         InvalidOutputError
             The chunk has no JSON form, or is not of the type that is declared.
         """
-        encoded = encode_checked(chunk, self._decoder if self._checked else None)
+        encoded = self._encode(chunk)
         if b"\n" in encoded or b"\r" in encoded:
             # Only JSON text that the agent made itself, passed on as it is, has line breaks.
             encoded = msgspec.json.format(encoded, indent=-1)

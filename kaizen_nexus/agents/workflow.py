@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kaizen_nexus.agents.outputs import FieldOutputs
+from kaizen_nexus.agents.outputs import FieldOutputs, OutputModel
 from kaizen_nexus.agents.records import RecordModel, is_record
-from kaizen_nexus.agents.schema import InputModel, OutputModel
+from kaizen_nexus.agents.schema import InputModel
 from kaizen_nexus.agents.signature import read_fields
 from kaizen_nexus.agents.streams import StreamOutputs
 
