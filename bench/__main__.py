@@ -78,19 +78,13 @@ def parse(program: str) -> argparse.ArgumentParser:
         description="Servers under load, side by side: ours, a bare ASGI app, FastAPI, LitServe, "
         "kailash-nexus, the MCP SDK and FastMCP, as far as they are installed.",
     )
-    wheel = suites.add_parser(
-        "wheel",
-        help="how expired sessions are found: a scan against timing wheels",
-        description="The structures that could find expired sessions, from a checkout: they are "
-        "compiled when they are first measured.",
-    )
     walk = suites.add_parser(
         "walk",
         help="one request as a list of calls of ours",
         description="The calls of ours that a request takes, with their number.",
     )
     walk.add_argument("--check", action="store_true", help="fail if they are more than they may be")
-    for suite in (core, guide, kaizen, serve, walk, wheel):
+    for suite in (core, guide, kaizen, serve, walk):
         suite.add_argument(
             "--quick", action="store_true", help="smaller and shorter, for a first impression"
         )
@@ -135,14 +129,7 @@ def measure(options: argparse.Namespace) -> int:
     from bench.core.contenders import WrongAnswerError
     from bench.report import as_markdown, write_json
 
-    suites = {
-        "core": core,
-        "guide": guide,
-        "kaizen": kaizen,
-        "serve": serve,
-        "walk": walk,
-        "wheel": wheel,
-    }
+    suites = {"core": core, "guide": guide, "kaizen": kaizen, "serve": serve, "walk": walk}
     try:
         sections, packages = suites[options.suite](options)
     except WrongAnswerError as error:
@@ -206,17 +193,6 @@ def walk(_: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:
     from bench import environment, progress, walk
 
     return [walk.measure(progress.reporter())], environment.GUIDE
-
-
-def wheel(options: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:
-    """Run the suite ``wheel``."""
-    from bench import progress, wheel
-    from bench.core import scale
-
-    if not wheel.SOURCES.exists():
-        raise SystemExit("Error: the suite 'wheel' compiles sources that only a checkout has")
-    chosen = scale.QUICK if options.quick else scale.FULL
-    return [wheel.measure(chosen, progress.reporter())], wheel.PACKAGES
 
 
 def check_matplotlib() -> None:

@@ -27,7 +27,7 @@ from kaizen_nexus.console.check import check
 
 __all__ = ["nexus", "run_command"]
 
-SUITES = ("core", "guide", "kaizen", "serve", "wheel")
+SUITES = ("core", "guide", "kaizen", "serve", "walk")
 SERVERS = ("uvicorn", "granian")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 PORT = click.IntRange(0, 65_535)
