@@ -8,13 +8,8 @@ from typing import Any
 
 from kaizen_nexus.agents.base import BaseAgent
 from kaizen_nexus.deployment import functions
-from kaizen_nexus.deployment.other_apps import is_kailash_nexus
-from kaizen_nexus.deployment.target import DeploymentTarget
 
 __all__ = ["NexusConnection", "NexusDeploymentMixin"]
-
-_STAND_INS = frozenset({"MockNexus", "Mock", "MagicMock"})
-"""Types that tests pass for an app, by name, as the original accepts them."""
 
 _DEFAULT_PROMPT = "You are a helpful AI assistant."
 _DEFAULT_TEMPERATURE = 0.7
@@ -97,10 +92,9 @@ class NexusDeploymentMixin:
         Raises
         ------
         TypeError
-            `nexus_app` is neither a `Nexus` of this package nor one of kailash-nexus. For tests, a
-            type called ``MockNexus``, ``Mock`` or ``MagicMock`` will do.
+            `nexus_app` is no app: it has no ``register(name, workflow)``.
         """
-        if not (_is_nexus(nexus_app) or type(nexus_app).__name__ in _STAND_INS):
+        if isinstance(nexus_app, type) or not callable(getattr(nexus_app, "register", None)):
             raise TypeError(f"Expected Nexus instance, got {type(nexus_app)}")
         self.nexus_connection = NexusConnection(nexus_app)
 
@@ -172,10 +166,6 @@ class NexusDeploymentMixin:
     def deploy_multi_channel(self, nexus_app: Any, name: str) -> dict[str, str]:
         """Deploy this agent on all three channels and return what each answers to."""
         return functions.deploy_multi_channel(self, nexus_app, name)
-
-
-def _is_nexus(app: object) -> bool:
-    return isinstance(app, DeploymentTarget) or is_kailash_nexus(app)
 
 
 def _provider_by_environment() -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 from kaizen_nexus.agents.adapters import describe_agent, foreign_workflow
 from kaizen_nexus.sessions import NexusSessionManager
 
-__all__ = ["build_for", "check_app", "is_kailash_nexus", "keep_session_manager", "register"]
+__all__ = ["build_for", "check_app", "keep_session_manager", "register"]
 
 
 def check_app(app: object) -> None:
@@ -46,7 +46,7 @@ def build_for(app: object, agent: object, name: str) -> object:
     """
     describe_agent(agent)
     workflow = foreign_workflow(agent, name)
-    if is_kailash_nexus(app) and _is_a(workflow, "kaizen_nexus.agents.workflow", "Workflow"):
+    if _is_a(app, "nexus", "Nexus") and _is_a(workflow, "kaizen_nexus.agents.workflow", "Workflow"):
         raise TypeError(
             f"{type(agent).__qualname__} cannot be deployed on an app of kailash-nexus, which "
             "takes workflows of Kailash, as to_workflow().build() of Kaizen's BaseAgent gives: "
@@ -80,11 +80,6 @@ def keep_session_manager(app: Any, manager: NexusSessionManager | None) -> None:
     """Leave `manager`, or a new one, with an app that has none; nothing else reads it."""
     if not hasattr(app, "_session_manager"):
         app._session_manager = NexusSessionManager() if manager is None else manager
-
-
-def is_kailash_nexus(app: object) -> bool:
-    """Whether `app` is a ``nexus.Nexus`` of kailash-nexus."""
-    return _is_a(app, "nexus", "Nexus")
 
 
 def _is_a(value: object, module: str, name: str) -> bool:

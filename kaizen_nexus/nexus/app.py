@@ -17,10 +17,10 @@ try:
     from kaizen_nexus.access.policy import Access
     from kaizen_nexus.access.settings import Auth
     from kaizen_nexus.channels.mcp.mount import McpMount
+    from kaizen_nexus.deployment.target import DeploymentTarget
     from kaizen_nexus.http.addressing import several
     from kaizen_nexus.http.body import DEFAULT_MAX_BODY
     from kaizen_nexus.http.streams import DEFAULT_MAX_STREAMS, Streams
-    from kaizen_nexus.nexus.deployments import Deployments
     from kaizen_nexus.nexus.hosting import Hosting
     from kaizen_nexus.nexus.stack import ServingOptions, asgi_stack
     from kaizen_nexus.runtime.breaker import DEFAULT_QUARANTINE, Quarantine
@@ -52,7 +52,7 @@ FAREWELL = 1.0
 """Seconds of the grace period that are left for streams to be ended in."""
 
 
-class Nexus(Deployments, Hosting):
+class Nexus(DeploymentTarget, Hosting):
     """Serves deployed agents over HTTP, the command line and MCP, with one session space.
 
     It is itself an ASGI application: ``uvicorn service:app`` serves it, and FastAPI or Starlette
@@ -186,11 +186,6 @@ class Nexus(Deployments, Hosting):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
         await self._asgi(scope, receive, send)
-
-    @property
-    def metrics(self) -> PerformanceMetrics:
-        """Where executions and deployments are recorded."""
-        return self.runtime.metrics
 
     @property
     def session_manager(self) -> NexusSessionManager:

@@ -404,6 +404,16 @@ def a_connection_to_nothing(nexus: ModuleType) -> Any:
     return outcome(nexus.NexusConnection, None)[0]
 
 
+def what_an_agent_connects_to(nexus: ModuleType) -> Any:
+    """`connect_nexus` of an app of another kind"""
+
+    class App:
+        def register(self, name: str, workflow: Any) -> None:
+            """Take a workflow."""
+
+    return outcome(nexus.NexusDeploymentMixin().connect_nexus, App())[0]
+
+
 # --- metrics ------------------------------------------------------------------------------------
 
 
