@@ -1,4 +1,4 @@
-"""From what a caller presents to who the caller is."""
+"""Identifies callers by the credentials that they present."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 __all__ = ["Authenticator"]
 
 INVALID = "invalid_token"
-"""RFC 6750's name for whatever is wrong with a credential."""
+"""The error code of RFC 6750 for a credential that is not valid."""
 MAX_LENGTH = 8 * 1024
-"""Characters of a credential; what is longer is not looked at."""
+"""The most characters that a credential may have; longer ones are refused unread."""
 
 
 class Authenticator:
-    """Believes API keys, tokens, or both.
+    """Accepts API keys, tokens, or both.
 
     Parameters
     ----------
     auth
-        Which.
+        Which credentials to accept.
 
     Raises
     ------
     ImportError
-        Tokens are to be believed, and the extra ``auth`` is not installed.
+        Tokens need the extra ``auth``, which is not installed.
     ValueError
-        The file of the issuer's keys is none.
+        The file of the issuer's keys holds no usable key.
     """
 
     def __init__(self, auth: Auth) -> None:
@@ -53,26 +53,30 @@ class Authenticator:
             self._tokens = TokenVerifier(auth.jwt)
 
     async def identify(self, credential: str, *, key_only: bool = False) -> Caller:
-        """Return who presents `credential`, a key or, unless `key_only`, a token.
+        """Return the caller whose API key or, unless `key_only`, token `credential` is.
 
         Raises
         ------
         UnauthenticatedError
-            It is not believed.
+            The credential is not valid.
         AuthenticationUnavailableError
-            It cannot be checked at the moment.
+            The credential cannot be checked at the moment.
         """
         caller: Caller | None = None
         if len(credential) > MAX_LENGTH:
-            raise UnauthenticatedError(f"no credential is longer than {MAX_LENGTH}", INVALID)
+            raise UnauthenticatedError(
+                f"the credential is longer than {MAX_LENGTH} characters", INVALID
+            )
         if credential.startswith(KEY_PREFIX):
             caller = None if self._keys is None else self._keys.find(credential)
             if caller is None:
                 raise UnauthenticatedError(
-                    "the API key is unknown here, was revoked, or has expired", INVALID
+                    "the API key is unknown to this server, was revoked, or has expired", INVALID
                 )
         elif self._tokens is not None and not key_only:
             caller = await self._tokens.verify(credential)
         if caller is None:
-            raise UnauthenticatedError("this server takes no credential of that kind", INVALID)
+            raise UnauthenticatedError(
+                "this server does not accept that kind of credential", INVALID
+            )
         return caller

@@ -1,4 +1,4 @@
-"""Who asks, as the runtime sees it: plain data, however a channel found out."""
+"""Who calls: plain data, whichever way a channel identified the caller."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class Caller:
     id: str
     """The owner of sessions that are created for this caller."""
     scopes: frozenset[str] | None = None
-    """What this caller may use; None for everything."""
+    """What this caller may use; None means everything."""
     authenticated: bool = False
-    """Whether it is known that the caller is who the id says."""
+    """Whether the caller has proved to be who the id says."""
 
 
 ANONYMOUS = Caller("anonymous")
-"""Everybody, where nobody is asked who they are."""
+"""Every caller of an app without authentication."""
 
 LOCAL = Caller("anonymous", authenticated=True)
-"""Who started this process and holds its standard input, which nobody else can reach."""
+"""Whoever started this process, at its standard input, which nobody else can reach."""

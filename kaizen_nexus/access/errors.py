@@ -1,4 +1,4 @@
-"""Why a caller is not let in, or not let do something."""
+"""Why a caller is refused."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ __all__ = ["AuthenticationUnavailableError", "ForbiddenError", "UnauthenticatedE
 
 
 class UnauthenticatedError(NexusError):
-    """It is not known who calls: there are no credentials, or none that can be believed."""
+    """The caller is unknown: there are no credentials, or they are not valid."""
 
     def __init__(self, reason: str = "", code: str = "") -> None:
-        # The reason says nothing of what was presented: it may be somebody's secret.
+        # The reason must not quote the credentials: they may be a secret.
         self.code = code
-        """What RFC 6750 calls it; empty where nothing was presented."""
+        """The error code of RFC 6750; empty if there were no credentials."""
         super().__init__(
             reason
-            or "this server asks who calls: send an API key or a token as 'Authorization: Bearer "
-            "...', which the nexus program takes from the environment variable NEXUS_API_KEY"
+            or "this server requires credentials: send an API key or a token as 'Authorization: "
+            "Bearer ...'; the nexus program takes it from the environment variable NEXUS_API_KEY"
         )
 
 
 class ForbiddenError(NexusError):
-    """The caller has no right to this; whether it exists is not said."""
+    """The caller may not use this, whether or not it exists."""
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
@@ -30,7 +30,7 @@ class ForbiddenError(NexusError):
 
 
 class AuthenticationUnavailableError(NexusError):
-    """Credentials cannot be checked at the moment, so nobody is let in with them."""
+    """Credentials cannot be checked at the moment, so they are refused."""
 
     def __init__(self) -> None:
-        super().__init__("the issuer's keys cannot be had at the moment; try again")
+        super().__init__("the token issuer's keys cannot be fetched at the moment: try again later")

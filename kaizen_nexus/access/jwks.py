@@ -1,4 +1,8 @@
-"""The issuer's public keys: from a file or a URL, fetched again when they are old or unknown."""
+"""The issuer's public keys: from a file or a URL, fetched again when they are old or unknown.
+
+`jwt.PyJWKClient` does not do for this: while the issuer is down it fetches again for every token,
+each caller waits for it in a thread of its own, and it renews keys only once they have expired.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +41,7 @@ class PublicKey:
     kind: str
     """``"RSA"``, ``"EC"`` or ``"OKP"``."""
     algorithm: str | None
-    """The only one that it is for, if its issuer says so."""
+    """The only algorithm that it may be used with; None if its issuer names none."""
     key: Any
     """What PyJWT checks signatures with."""
 
@@ -45,20 +49,21 @@ class PublicKey:
 class IssuerKeys:
     """Public keys by their ids.
 
-    They are fetched in a thread, once for all who wait. Keys of a URL that cannot be had again in
-    time are forgotten: one that its issuer has withdrawn must not open the door for ever.
+    They are fetched in a thread, once for all callers that wait. Keys of a URL expire if they
+    cannot be fetched again in time: a key that its issuer has withdrawn must not be trusted for
+    ever.
 
     Parameters
     ----------
     settings
-        Where the keys are, and for how long they are believed.
+        Where the keys are, and for how long they are trusted.
     clock
         Monotonic seconds.
 
     Raises
     ------
     OSError, ValueError
-        They are in a file, and it cannot be read or holds none.
+        The file of keys cannot be read, or holds no usable key.
     """
 
     def __init__(
@@ -71,17 +76,20 @@ class IssuerKeys:
         self._tried: float | None = None
         self._failed = False
         self._fetching: asyncio.Task[None] | None = None
+        self._source = settings.url or Path(settings.jwks)
         if settings.url is None:
-            self._keys = _parse(_read_file(Path(settings.jwks)))
+            self._keys = _parse(_read(self._source, settings.timeout))
             self._fetched = self._tried = clock()
 
     async def find(self, key_id: str | None) -> PublicKey | None:
-        """Return the key of an id, or of a token without one the only key; None if it is unknown.
+        """Return the key with this id, or None if there is none.
+
+        Without an id it is the only key, if there is exactly one.
 
         Raises
         ------
         AuthenticationUnavailableError
-            The keys cannot be fetched, so it is not known whether there is one.
+            The keys cannot be fetched, so there is no telling whether the key exists.
         """
         age = self._age(self._fetched)
         lifetime = self._settings.refresh_seconds
@@ -90,7 +98,7 @@ class IssuerKeys:
             if self._age(self._fetched) >= lifetime:
                 raise AuthenticationUnavailableError
         elif age >= lifetime / 2:
-            self._begin()  # and meanwhile go on with those that are there
+            self._begin()  # the present keys serve meanwhile
         key = self._known(key_id)
         if key is None:
             await self._refresh()
@@ -108,10 +116,10 @@ class IssuerKeys:
         return float("inf") if since is None else self._clock() - since
 
     async def _refresh(self) -> None:
-        """Wait until the keys have been fetched, unless that has been tried a moment ago."""
+        """Wait until the keys have been fetched, unless that was tried `retry_seconds` ago."""
         task = self._begin()
         if task is not None:
-            # Others wait for it, too: whoever gives up does not end it.
+            # Other callers wait for it, too: one that gives up must not cancel it.
             await asyncio.shield(task)
 
     def _begin(self) -> asyncio.Task[None] | None:
@@ -129,37 +137,38 @@ class IssuerKeys:
     async def _fetch(self) -> None:
         settings = self._settings
         try:
-            # Name resolution and a head that comes byte by byte are bounded by this alone.
+            # This alone bounds name resolution, and headers that come byte by byte.
             with anyio.fail_after(settings.timeout):
-                if settings.url is None:
-                    data = await to_thread.run_sync(_read_file, Path(settings.jwks))
-                else:
-                    data = await to_thread.run_sync(
-                        _read_url, settings.url, settings.timeout, abandon_on_cancel=True
-                    )
+                data = await to_thread.run_sync(
+                    _read, self._source, settings.timeout, abandon_on_cancel=True
+                )
             self._keys = _parse(data)
-        except Exception as error:  # whatever goes wrong with what others send
+        except Exception as error:  # an answer that others send may fail in any way
             self._failed = True
-            logger.warning("the issuer's keys cannot be had: %s", type(error).__name__)
+            logger.warning("cannot fetch the issuer's keys: %s", type(error).__name__)
         else:
             self._failed = False
             self._fetched = self._clock()
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Keys are where the settings say; a redirect could lead to a place that is not encrypted."""
+    """Follows no redirect: it could lead to a URL that is not encrypted."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         """Return no request to follow with."""
 
 
-def _read_url(url: str, timeout: float) -> bytes:
-    """Return what is published at `url`, in good time, however little of it comes at once."""
+def _read(source: str | Path, timeout: float) -> bytes:
+    """Return what a file holds or a URL answers, up to one byte more than is allowed."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
     deadline = time.monotonic() + timeout
     opener = urllib.request.build_opener(_NoRedirects)
     data = bytearray()
     try:
-        with opener.open(url, timeout=timeout) as answer:
+        with opener.open(source, timeout=timeout) as answer:
+            # The socket's own timeout is for each read: an answer may come byte by byte.
             while len(data) <= MAX_BYTES and (part := answer.read1(CHUNK)):
                 if time.monotonic() > deadline:
                     raise TimeoutError
@@ -170,34 +179,29 @@ def _read_url(url: str, timeout: float) -> bytes:
     return bytes(data)
 
 
-def _read_file(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MAX_BYTES + 1)
-
-
 def _parse(data: bytes) -> dict[str | None, PublicKey]:
-    """Return the keys of a JWK set that signatures can be checked with.
+    """Return the keys of a JWK set that can verify signatures, by their ids.
 
     Raises
     ------
     ValueError
-        There are none, or the set is too long.
+        The set is malformed or too long, or has no usable key.
     """
     if len(data) > MAX_BYTES:
-        raise ValueError(f"the issuer's keys are longer than {MAX_BYTES} bytes")
+        raise ValueError(f"the issuer's key set is longer than {MAX_BYTES} bytes")
     document = json.loads(data)
     items = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(items, list) or len(items) > MAX_KEYS:
-        raise ValueError(f"this is no JWK set of at most {MAX_KEYS} keys")
+        raise ValueError(f"this is not a JWK set of at most {MAX_KEYS} keys")
     keys = {}
     for item in items:
-        # Not a secret that both sides know ("oct"), nor one that is to encrypt with.
+        # Neither shared secrets ("oct") nor keys for encryption verify signatures.
         if isinstance(item, dict) and item.get("kty") in _USABLE and item.get("use") != "enc":
             try:
                 key = PyJWK.from_dict(item).key
                 keys[item.get("kid")] = PublicKey(item["kty"], item.get("alg"), key)
-            except Exception:  # of a kind that is not known here
-                logger.info("a key of the issuer's is of a kind that is not known here")
+            except Exception:  # PyJWT raises several kinds of error
+                logger.info("the issuer publishes a key that PyJWT does not support")
     if not keys:
-        raise ValueError("the JWK set has no public key that a signature can be checked with")
+        raise ValueError("the JWK set has no public key that can verify a signature")
     return keys

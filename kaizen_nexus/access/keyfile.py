@@ -1,7 +1,7 @@
 """Making and revoking API keys: the file of their hashes, as the ``nexus keys`` program writes it.
 
-A change is a new file that takes the old one's place, so a server that reads it at any moment sees
-all of it; writers wait for each other by a lock on a second file, which is never replaced.
+Each change writes a new file and renames it over the old one, so a server never reads half a file;
+writers wait for each other with a lock on a second file, which is never replaced.
 """
 
 from __future__ import annotations
@@ -47,44 +47,45 @@ def create_key(
     *,
     wall_clock: Callable[[], float] = time.time,
 ) -> tuple[str, ApiKey]:
-    """Add a key to a file, which is made if there is none; safe beside other writers.
+    """Add a key to a file, which is created if need be; safe beside other writers.
 
     Parameters
     ----------
     path
-        The file; nobody but its owner can read it.
+        The file, which only its owner can read.
     name
-        Whose key it is.
+        The owner of the key.
     scopes
         Names of workflows, ``"nexus:monitor"``, or ``"*"`` for everything.
     days
-        How long it is good for; None for ever.
+        For how many days it is valid; None means for ever.
     wall_clock
         Seconds since the epoch.
 
     Returns
     -------
     tuple
-        The key, which is written down nowhere, and what is kept of it.
+        The key, which is stored nowhere, and what the file keeps of it.
 
     Raises
     ------
     ValueError
-        A name, a scope or the number of days cannot be used, the file is another one, or full.
+        A name, a scope or the number of days cannot be used, the file is not a file of API keys, or
+        it is full.
     OSError
         The file cannot be read or written.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(
-            f"a key's name is 1 to 128 ASCII letters, digits or any of '_.@+-', not {name[:128]!r}"
+            f"a key's name must be 1 to 128 ASCII letters, digits or '_.@+-', not {name[:128]!r}"
         )
     for scope in scopes:
         if scope not in {EVERYTHING, MONITOR}:
             check_name(scope)
     if not 0 < len(scopes) <= MAX_SCOPES:
-        raise ValueError(f"a key has 1 to {MAX_SCOPES} scopes, not {len(scopes)}")
+        raise ValueError(f"a key must have 1 to {MAX_SCOPES} scopes, not {len(scopes)}")
     if days is not None and not 0 < days <= MAX_DAYS:
-        raise ValueError(f"a key expires after more than 0 and at most {MAX_DAYS} days")
+        raise ValueError(f"a key must expire after more than 0 and at most {MAX_DAYS} days")
     now = wall_clock()
     key_id = secrets.token_hex(8)
     key = f"{KEY_PREFIX}{key_id}_{secrets.token_urlsafe(32)}"
@@ -105,12 +106,12 @@ def create_key(
 
 
 def list_keys(path: Path) -> list[ApiKey]:
-    """Return what is kept of the keys of a file, in the order in which they were made.
+    """Return what a file keeps of its keys, in the order in which they were made.
 
     Raises
     ------
     ValueError
-        The file is another one.
+        The file is not a file of API keys.
     OSError
         It cannot be read.
     """
@@ -123,7 +124,7 @@ def revoke_key(path: Path, key_id: str) -> bool:
     Raises
     ------
     ValueError
-        The file is another one.
+        The file is not a file of API keys.
     OSError
         It cannot be read or written.
     """
@@ -146,7 +147,7 @@ def _write(path: Path, keys: list[ApiKey]) -> None:
     text = json.dumps({"format": FORMAT, "keys": [asdict(key) for key in keys]}, indent=1)
     if len(text) > MAX_FILE_BYTES:
         raise ValueError(f"{path} would be longer than {MAX_FILE_BYTES} bytes: revoke some keys")
-    # Made with mode 0600, so there is no moment at which others could read it.
+    # mkstemp creates it with mode 0600, so nobody else can ever read it.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

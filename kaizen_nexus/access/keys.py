@@ -33,7 +33,7 @@ KEY_PREFIX = "kn_"
 FORMAT = 1
 MAX_FILE_BYTES = 4 * 1024 * 1024
 CHECK_SECONDS = 1.0
-"""How often, at most, the file is looked at for changes."""
+"""The least time between two looks for changes of the file."""
 _KEY = re.compile(r"kn_(?P<id>[0-9a-f]{16})_[A-Za-z0-9_-]{43}", re.ASCII)
 _UNKNOWN = "0" * 64
 _Stamp = tuple[int, int, int]
@@ -42,17 +42,17 @@ logger = logging.getLogger("kaizen_nexus.access")
 
 
 class KeyFileError(ValueError):
-    """The file is not one of API keys."""
+    """The file is not a file of API keys."""
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """What is kept of a key."""
+    """What the file keeps of a key."""
 
     id: str
     """The public part of the key, by which it is found, listed and revoked."""
     name: str
-    """Whose key it is; keys of one name are one user's."""
+    """The owner; all keys with the same name belong to one user."""
     hash: str
     """SHA-256 of the whole key, in hexadecimal."""
     scopes: tuple[str, ...]
@@ -68,24 +68,23 @@ def default_key_file() -> Path:
 
 
 def digest(key: str) -> str:
-    """Return what is kept of a key instead of itself.
+    """Return the hash that is kept in place of a key.
 
-    A fast hash without salt will do: a key is 256 random bits, of which no table of hashes holds
-    a part worth having, and which nobody guesses however fast a guess is tried. Slow, salted
-    hashes are for what people think up.
+    A fast hash without salt is enough: a key has 256 random bits, which neither a table of hashes
+    nor guessing can find. Slow, salted hashes are for passwords that people choose.
     """
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def read_keys(path: Path) -> tuple[dict[str, ApiKey], _Stamp]:
-    """Return a file's keys by id, and what changes when the file does.
+    """Return a file's keys by id, and a stamp that changes when the file does.
 
     Raises
     ------
     OSError
         It cannot be read.
     KeyFileError
-        It holds something else.
+        It is not a file of API keys.
     """
     with path.open("rb") as file:
         stamp = _stamp(os.fstat(file.fileno()))
@@ -95,12 +94,12 @@ def read_keys(path: Path) -> tuple[dict[str, ApiKey], _Stamp]:
     try:
         return parse_keys(json.loads(data)), stamp
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        # Neither is the cause shown: it may quote the file.
+        # The cause is not shown, either: it may quote the file.
         raise KeyFileError(f"{path} is not a file that 'nexus keys' wrote") from None
 
 
 def parse_keys(document: Any) -> dict[str, ApiKey]:
-    """Return the keys of a file's JSON document by id; whatever is raised says that it is none."""
+    """Return the keys of a file's JSON document by id; raise if it has another form."""
     if document["format"] != FORMAT:
         raise KeyFileError("another format")
     keys = {}
@@ -119,9 +118,9 @@ def parse_keys(document: Any) -> dict[str, ApiKey]:
 
 
 class KeyStore:
-    """The keys of a file, which are read again when the file has changed.
+    """The keys of a file, which is read again when it has changed.
 
-    A file that is missing or cannot be read lets nobody in. Thread-safe.
+    If the file is missing or cannot be read, every key is refused. Thread-safe.
 
     Parameters
     ----------
@@ -151,7 +150,7 @@ class KeyStore:
         self._load()
 
     def find(self, key: str) -> Caller | None:
-        """Return whose key it is; None if it is nobody's, was revoked, or has expired."""
+        """Return the caller whose key it is, or None if it is unknown, revoked or expired."""
         match = _KEY.fullmatch(key)
         known = self._current().get(match["id"]) if match else None
         # An unknown id takes as long as a known one with the wrong secret.
@@ -160,7 +159,7 @@ class KeyStore:
             return None
         if known.expires is not None and known.expires <= self._wall_clock():
             return None
-        # No token's subject begins like this, so no issuer can name a user of ours.
+        # No token's subject may begin with "key:", so no issuer can name a key's owner.
         return Caller(f"key:{known.name}", granted(known.scopes), authenticated=True)
 
     def _current(self) -> Mapping[str, ApiKey]:
@@ -184,10 +183,10 @@ class KeyStore:
         except (OSError, KeyFileError) as error:
             self._keys, self._stamp = {}, None
             missing = isinstance(error, FileNotFoundError)
-            complaint = f"there is no {self.path}" if missing else str(error)
+            complaint = f"{self.path} does not exist" if missing else str(error)
         if complaint and complaint != self._complaint:
             logger.warning(
-                "%s, so no API key lets anybody in: "
+                "%s, so every API key is refused: "
                 "'nexus keys create --name NAME --scope WORKFLOW' makes one",
                 complaint,
             )

@@ -1,4 +1,4 @@
-"""Which caller may use which workflow, and whose a session is."""
+"""Which caller may use which workflow, and who owns a session."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["EVERYTHING", "MONITOR", "Access", "granted"]
 EVERYTHING = "*"
 """The scope that includes all others."""
 MONITOR = "nexus:monitor"
-"""The scope for what tells of all workflows at once; no workflow can have this name."""
+"""The scope for data about all workflows at once; no workflow can have this name."""
 
 
 class Access:
-    """The policy: a scope is the name of a workflow, and a session is its creator's alone.
+    """The policy: a scope is the name of a workflow, and only its creator may use a session.
 
     Parameters
     ----------
     enforced
-        Whether callers are asked who they are; if not, everybody may do everything.
+        Whether callers must authenticate; if not, everybody may do everything.
     """
 
     def __init__(self, enforced: bool = False) -> None:
@@ -43,9 +43,9 @@ class Access:
         Raises
         ------
         UnauthenticatedError
-            It is not known who calls.
+            The caller is unknown.
         ForbiddenError
-            The scope is none of the caller's.
+            The caller does not have the scope.
         """
         if not self.enforced or self.allows(caller, scope):
             return
@@ -61,6 +61,6 @@ class Access:
 
 
 def granted(scopes: Iterable[str]) -> frozenset[str] | None:
-    """Return what a `Caller` with these scopes has: None if they include all others."""
+    """Return these scopes as a `Caller` holds them: None if they include everything."""
     held = frozenset(scopes)
     return None if EVERYTHING in held else held

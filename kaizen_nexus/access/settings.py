@@ -1,4 +1,4 @@
-"""How an app asks its callers who they are: plain settings, checked when they are made."""
+"""How an app authenticates its callers: plain settings, checked when they are made."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ ALGORITHMS = {
 }
 """Which algorithms may be allowed, and the type of their keys.
 
-Those of shared secrets (HS256) are not among them: whoever can check such a token can make one,
-and a public key that is taken for such a secret lets everybody make them.
+Algorithms with a shared secret (HS256) are left out: whoever can verify such a token can also make
+one, and if a public key is mistaken for the secret, everybody can.
 """
 _PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+(?:/[A-Za-z0-9._~%/-]*)?", re.ASCII)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -26,7 +26,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True)
 class JwtSettings:
-    """Which JSON Web Tokens are believed.
+    """Which JSON Web Tokens are accepted.
 
     Raises
     ------
@@ -35,40 +35,42 @@ class JwtSettings:
     """
 
     issuer: str
-    """What a token's ``iss`` must be."""
+    """The value that a token's ``iss`` must have."""
     audience: str | Sequence[str]
-    """What a token's ``aud`` must have one of: the names under which the issuer knows this app."""
+    """The names of this app at the issuer, one of which a token's ``aud`` must contain."""
     jwks: str | Path
     """The issuer's public keys (a JWK set): a file, or an ``https`` URL."""
     algorithms: Sequence[str] = ("RS256", "ES256", "EdDSA")
-    """Algorithms that a token may be signed with."""
+    """The algorithms that a token may be signed with."""
     leeway: float = 30.0
-    """Seconds by which the issuer's clock may be off."""
+    """Seconds by which the issuer's clock may differ."""
     scope_prefix: str = ""
-    """What the scopes that concern this app begin with, such as ``"agents:"``; it is taken off."""
+    """The prefix of the scopes for this app, such as ``"agents:"``; it is removed."""
     refresh_seconds: float = 600.0
-    """For how long the keys of a URL are believed; they are fetched again after half of it."""
+    """For how long the keys of a URL are trusted; they are fetched again after half of it."""
     retry_seconds: float = 30.0
-    """How long it is waited, at least, before they are fetched again for a key that is unknown."""
+    """The least time between two fetches, also for an unknown key."""
     timeout: float = 5.0
-    """Seconds that fetching them may take."""
+    """Seconds that a fetch may take."""
 
     def __post_init__(self) -> None:
         if not self.issuer or not self.audiences or not all(self.audiences):
-            raise ValueError("JwtSettings needs an issuer and an audience that are not empty")
+            raise ValueError("JwtSettings needs an issuer and an audience, neither of them empty")
         wrong = sorted(set(self.algorithms) - ALGORITHMS.keys())
         if wrong or not self.algorithms or isinstance(self.algorithms, str):
             known = ", ".join(ALGORITHMS)
             raise ValueError(f"algorithms must be some of {known}; got {wrong or self.algorithms}")
         if not (self.leeway >= 0 and self.retry_seconds >= 0):
-            raise ValueError("leeway and retry_seconds are seconds, and not negative")
+            raise ValueError("leeway and retry_seconds must be numbers of seconds, at least 0")
         if not (self.timeout > 0 and self.refresh_seconds > 0):
-            raise ValueError("timeout and refresh_seconds are seconds, and more than 0")
+            raise ValueError("timeout and refresh_seconds must be numbers of seconds, more than 0")
         url = self.url
         if url is not None:
             parts = urlsplit(url)
             if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-                raise ValueError(f"jwks must be an https URL: anybody on the way can change {url}")
+                raise ValueError(
+                    f"jwks must be an https URL: what {url} answers can be changed on the way"
+                )
 
     @property
     def audiences(self) -> tuple[str, ...]:
@@ -85,28 +87,28 @@ class JwtSettings:
 
 @dataclass(frozen=True)
 class Auth:
-    """How an app asks its callers who they are: by API keys, by tokens, or both.
+    """How an app authenticates its callers: by API keys, by tokens, or both.
 
-    Without `jwt` there are API keys, in the default file unless `api_keys` names another.
+    Without `jwt` it is by API keys, in the default file unless `api_keys` names another.
 
     Raises
     ------
     ValueError
-        `public_url` is no URL of an app.
+        `public_url` is not the URL of an app.
     """
 
     api_keys: str | Path | None = None
     """The file that ``nexus keys`` keeps; default is ``$KAIZEN_NEXUS_KEYS`` or, in the current
     folder, ``nexus-keys.json``."""
     jwt: JwtSettings | None = None
-    """Which tokens are believed; None for none."""
+    """Which tokens are accepted; None means none."""
     public_url: str | None = None
-    """Where clients reach the app, if that is not what they address, as behind a proxy with TLS:
-    what the metadata for MCP clients names."""
+    """The URL at which clients reach the app, where the app cannot know it, as behind a proxy with
+    TLS; the metadata for MCP clients names it."""
 
     def __post_init__(self) -> None:
         url = self.public_url
         if url is not None and not _PUBLIC_URL.fullmatch(url):
             raise ValueError(
-                f"public_url: {url!r} is no URL such as 'https://agents.example.com/nexus'"
+                f"public_url: {url!r} is not a URL such as 'https://agents.example.com/nexus'"
             )

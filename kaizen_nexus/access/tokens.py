@@ -1,4 +1,4 @@
-"""JSON Web Tokens: which are believed, and what they say of a caller."""
+"""JSON Web Tokens: which are accepted, and what they say about a caller."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ __all__ = ["TokenVerifier"]
 
 MAX_SUBJECT = 256
 MAX_SCOPES = 1_000
-MAX_BELIEVED = 1_024
+MAX_ACCEPTED = 1_024
 """How many tokens are remembered."""
 KEY_OWNER = "key:"
-"""What the ids of callers with API keys begin with, and those of others must not."""
+"""Ids of callers with API keys begin with this; the subject of a token must not."""
 _OTHERS = frozenset({ANONYMOUS.id, LOCAL.id})
 _REQUIRED = ["exp", "iss", "aud", "sub"]
 
 
 @dataclass(frozen=True)
-class _Believed:
-    """What was found out of a token."""
+class _Accepted:
+    """The result of checking a token."""
 
     caller: Caller
     key_id: str | None
@@ -40,16 +40,16 @@ class _Believed:
 
 
 class TokenVerifier:
-    """Believes the tokens of one issuer that were made for this app.
+    """Accepts the tokens that one issuer made for this app.
 
     Parameters
     ----------
     settings
-        Which.
+        Which tokens to accept.
     keys
-        The issuer's keys; default is where the settings say.
+        The issuer's keys; by default those that the settings name.
     wall_clock
-        Seconds since the epoch, for how long a token is remembered.
+        Seconds since the epoch, by which remembered tokens expire.
     """
 
     def __init__(
@@ -61,25 +61,25 @@ class TokenVerifier:
     ) -> None:
         self._settings = settings
         self._wall_clock = wall_clock
-        self._believed: dict[bytes, _Believed] = {}
+        self._accepted: dict[bytes, _Accepted] = {}
         self._keys = IssuerKeys(settings) if keys is None else keys
         self._algorithms = frozenset(settings.algorithms)
 
     async def verify(self, token: str) -> Caller:
-        """Return whom a token speaks of.
+        """Return the caller that a token names.
 
-        What was found out of a token is remembered until it expires, or its key is fetched again:
-        checking a signature takes longer than all else that a request needs.
+        The result is remembered until the token expires, or its key is fetched again: verifying a
+        signature takes longer than everything else that a request needs.
 
         Raises
         ------
         UnauthenticatedError
-            It is not believed.
+            The token is not valid.
         AuthenticationUnavailableError
-            It cannot be checked at the moment.
+            The token cannot be checked at the moment.
         """
         fingerprint = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-        known = self._believed.get(fingerprint)
+        known = self._accepted.get(fingerprint)
         if (
             known is not None
             and self._wall_clock() < known.until
@@ -89,31 +89,31 @@ class TokenVerifier:
         algorithm, key_id = self._header(token)
         key = await self._keys.find(key_id)
         if key is None:
-            raise _refused("the token was signed with a key that its issuer does not publish")
-        # A key is good for its own kind of algorithms, whatever the token says of itself.
+            raise _refused("the issuer publishes no key with the token's key id")
+        # The key decides which algorithms may be used with it, not the token.
         if key.kind != ALGORITHMS[algorithm] or key.algorithm not in {None, algorithm}:
-            raise _refused("the token was not signed with that kind of key")
+            raise _refused("the token's algorithm does not fit its key")
         claims = self._claims(token, key, algorithm)
         caller = self._caller(claims)
-        if len(self._believed) >= MAX_BELIEVED:
-            del self._believed[next(iter(self._believed))]
+        if len(self._accepted) >= MAX_ACCEPTED:
+            del self._accepted[next(iter(self._accepted))]
         until = claims["exp"] + self._settings.leeway
-        self._believed[fingerprint] = _Believed(caller, key_id, key, until)
+        self._accepted[fingerprint] = _Accepted(caller, key_id, key, until)
         return caller
 
     def _header(self, token: str) -> tuple[str, str | None]:
-        """Return what a token, of which nothing is believed yet, says it was signed with."""
+        """Return the algorithm and key id that an unverified token names."""
         try:
             header = jwt.get_unverified_header(token)
-        except Exception:  # whatever there is to say of what anybody may send
-            raise _refused("the token is none") from None
+        except Exception:  # anybody may send anything
+            raise _refused("the token is not a valid JWT") from None
         algorithm, key_id = header.get("alg"), header.get("kid")
         if not isinstance(algorithm, str) or algorithm not in self._algorithms:
-            raise _refused("the token is not signed with an algorithm that is allowed here")
+            raise _refused("the token's algorithm is not one of those that this server allows")
         if "crit" in header:
-            raise _refused("the token demands something that is not known here")
+            raise _refused("this server supports no critical header parameters")
         if key_id is not None and not isinstance(key_id, str):
-            raise _refused("the token is none")
+            raise _refused("the token is not a valid JWT")
         return algorithm, key_id
 
     def _claims(self, token: str, key: PublicKey, algorithm: str) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class TokenVerifier:
                 leeway=settings.leeway,
                 options={"require": _REQUIRED},
             )
-            # Which not every whole number of JSON can be.
+            # JSON has whole numbers that no float can hold.
             claims["exp"] = float(claims["exp"])
         except jwt.ExpiredSignatureError:
             reason = "the token has expired"
@@ -140,8 +140,8 @@ class TokenVerifier:
             reason = "the token comes from another issuer"
         except jwt.MissingRequiredClaimError:
             reason = f"the token lacks one of the claims {', '.join(_REQUIRED)}"
-        except Exception:  # what cannot be checked is not believed
-            reason = "the token's signature or form is wrong"
+        except Exception:  # what cannot be checked is refused
+            reason = "the token's signature or a claim is malformed or wrong"
         else:
             return claims
         raise _refused(reason)
@@ -155,7 +155,7 @@ class TokenVerifier:
             and len(subject) <= MAX_SUBJECT
         )
         if not named or subject in _OTHERS or subject.startswith(KEY_OWNER):
-            raise _refused("the token's subject cannot be a caller here")
+            raise _refused("the token's subject cannot be used as a caller's id")
         scopes = _texts(claims.get("scope")) + _texts(claims.get("scp"))
         prefix = self._settings.scope_prefix
         held = [scope[len(prefix) :] for scope in scopes[:MAX_SCOPES] if scope.startswith(prefix)]
@@ -163,7 +163,7 @@ class TokenVerifier:
 
 
 def _texts(claim: object) -> list[str]:
-    """Return the scopes of a claim, which is a list or, in one string, has spaces between them."""
+    """Return the scopes of a claim: a list of strings, or one string with spaces in between."""
     if isinstance(claim, str):
         return claim.split()
     return [text for text in claim if isinstance(text, str)] if isinstance(claim, list) else []
