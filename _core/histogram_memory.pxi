@@ -88,29 +88,6 @@ cdef class HistogramMemory:
             self._samples = samples
         return 0
 
-    cdef int _restore(self, object state) except -1:
-        """Fill a histogram that is empty and private."""
-        cdef Totals *totals = &self._store.totals
-        cdef bytes words
-        cdef double seconds
-        self._reserve_octaves(sorted({number >> OCTAVE_BITS for number in state.buckets}))
-        self._reserve_ring(len(state.samples))
-        for number, count in state.buckets.items():
-            self._store.octaves[<int>number >> OCTAVE_BITS][<int>number & (OCTAVE_SIZE - 1)] = count
-            self._store.octave_counts[<int>number >> OCTAVE_BITS] += <int64_t>count
-        totals.count = state.count
-        totals.clamped = state.clamped
-        if totals.count:
-            totals.minimum = state.minimum
-        totals.maximum = state.maximum
-        words = state.total.to_bytes(8 * SUM_WORDS, "little")
-        load_words(totals.sum, words, SUM_WORDS)
-        words = state.squares.to_bytes(8 * SQUARE_WORDS, "little")
-        load_words(totals.squares, words, SQUARE_WORDS)
-        for seconds in state.samples:
-            retain(&self._store, &seconds, 1)
-        return 0
-
 
 cdef inline int record_in(HistogramMemory histogram, double seconds) except -1:
     """Record one value. Where folding fails for want of memory, it is refused and none is lost."""

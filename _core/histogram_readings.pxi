@@ -202,26 +202,3 @@ cdef class HistogramReadings(HistogramMemory):
         if ranked._store.retained > 1:
             ranked._samples[:ranked._store.retained].sort()
         return ranked
-
-    cdef object _state(self):
-        """Return everything that a private histogram knows, as plain data."""
-        self._fold()
-        cdef Totals totals = self._store.totals
-        cdef int octave, i
-        cdef dict buckets = {}
-        for octave in range(OCTAVES):
-            if self._store.octave_counts[octave]:
-                for i in range(OCTAVE_SIZE):
-                    if self._store.octaves[octave][i]:
-                        buckets[octave << OCTAVE_BITS | i] = self._store.octaves[octave][i]
-        return HistogramState(
-            self._store.exact,
-            totals.count,
-            tuple(totals.clamped),
-            totals.minimum if totals.count else 0.0,
-            totals.maximum,
-            integer(totals.sum, SUM_WORDS),
-            integer(totals.squares, SQUARE_WORDS),
-            buckets,
-            self.recent(),
-        )

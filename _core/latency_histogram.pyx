@@ -13,27 +13,29 @@ recording releases the GIL only while it fills a private histogram, merged after
 built-in descriptors (binding=False) because the interpreter calls those fastest.
 """
 cimport cython
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport INT64_MIN, int64_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy, memset
 
 from clock cimport monotonic_ns
-from exact_sum cimport SQUARE_WORDS, SUM_WORDS, load_words, store_words
+from exact_sum cimport SQUARE_WORDS, SUM_WORDS, exceeds, load_words, store_words
 from histogram_difference cimport subtract
 from histogram_ranks cimport is_exact, median_of, percentile_of
 from histogram_store cimport (
-    BLOCK, OCTAVE_BITS, OCTAVE_SIZE, OCTAVES, READY, RING, Store, Totals, absorb, add_block,
-    add_many, clear, count_of, fold, max_count, retain, retain_from, retained_of, ring_for,
-    room_for, sample,
+    BLOCK, NAN, NEGATIVE, OCTAVE_BITS, OCTAVE_SIZE, OCTAVES, OVERFLOW, READY, RING, Store, Totals,
+    absorb, add_block, add_many, bucket_of, clear, count_of, fold, max_count, max_seconds,
+    retain_from, retained_of, ring_for, room_for, sample,
 )
 
 from functools import partial
 from sys import intern
 from types import MappingProxyType
 
-from kaizen_nexus._common.latency_codec import HistogramState, check_difference, decode, encode
+from kaizen_nexus._common.latency_codec import checked_body, invalid, sealed, sums_fit
 from kaizen_nexus._common.latency_values import (
     CLAMPS,
     DEFAULT_EXACT,
+    MAX_EXACT,
     OPERATIONS,
     RECORDERS,
     SUMMARY_PERCENTILES,
@@ -78,6 +80,7 @@ cdef extern from "Python.h":
 
 include "histogram_memory.pxi"
 include "histogram_readings.pxi"
+include "histogram_codec.pxi"
 
 
 cdef inline double seconds_of(object seconds) except? -1.0:
@@ -195,9 +198,12 @@ cdef class LatencyHistogram(HistogramReadings):
             raise not_a_histogram(other, "subtract")
         cdef LatencyHistogram taken = (<LatencyHistogram>other).copy()
         cdef LatencyHistogram rehearsal = self.copy()
-        if not subtract(&rehearsal._store, &taken._store):
+        if not (
+            subtract(&rehearsal._store, &taken._store)
+            and clamped_are_in_buckets(&rehearsal._store)
+            and sums_are_plausible(&rehearsal._store.totals)
+        ):
             raise not_contained()
-        check_difference(rehearsal._state())
         # More may have been recorded meanwhile. It is left, too; but a reset may have intervened.
         with cython.critical_section(self):
             self._fold()
@@ -218,7 +224,7 @@ cdef class LatencyHistogram(HistogramReadings):
 
     def to_bytes(self):
         """Return the versioned, checksummed binary form: equal for equal histograms."""
-        return encode((<LatencyHistogram>self.copy())._state())
+        return sealed(pack(self.copy()))
 
     @classmethod
     def from_bytes(cls, data, /):
@@ -231,19 +237,37 @@ cdef class LatencyHistogram(HistogramReadings):
         ValueError
             `data` is damaged, of an unknown version, or contradicts itself.
         """
-        state = decode(data)
-        cdef LatencyHistogram histogram = cls(exact=state.exact)
-        histogram._restore(state)
+        cdef LatencyHistogram parsed = LatencyHistogram.__new__(LatencyHistogram)
+        cdef const unsigned char[::1] body = checked_body(data)
+        reason = parse(parsed, &body[0], body.shape[0])
+        if reason is not None:
+            raise invalid(reason)
+        if cls is LatencyHistogram:
+            return parsed
+        cdef LatencyHistogram histogram = cls(exact=parsed._store.exact)
+        histogram._merge(parsed)
         return histogram
 
     def __eq__(self, other):
         """Whether both have the same `exact`, statistics and retained values."""
         if not isinstance(other, LatencyHistogram):
             return NotImplemented
-        return self.to_bytes() == other.to_bytes()
+        cdef LatencyHistogram one = self.copy()
+        cdef LatencyHistogram another = (<LatencyHistogram>other).copy()
+        return same_contents(&one._store, &another._store)
+
+    def __copy__(self):
+        """Return an independent histogram of the same class in the same state."""
+        cdef LatencyHistogram duplicate = type(self)(exact=self._store.exact)
+        duplicate._merge(self.copy())
+        return duplicate
+
+    def __deepcopy__(self, memo, /):
+        """Return an independent histogram of the same class in the same state."""
+        return self.__copy__()
 
     def __reduce__(self):
-        """Copy and pickle by way of `to_bytes`."""
+        """Pickle by way of `to_bytes`."""
         return type(self).from_bytes, (self.to_bytes(),)
 
     cdef LatencyHistogram _like(self):

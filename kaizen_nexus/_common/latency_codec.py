@@ -1,4 +1,4 @@
-"""The binary form of a `LatencyHistogram`, version 1: one encoder and one strict decoder.
+"""The binary form of a `LatencyHistogram`, version 1: encoder and strict decoder of the twin.
 
 All integers are unsigned and little-endian::
 
@@ -19,7 +19,7 @@ All integers are unsigned and little-endian::
 
 Equal histograms have equal bytes. The decoder takes nothing on trust: besides the checksum it
 verifies every relation between the fields, so what it returns is a state that recording or merging
-can reach, never one that breaks an invariant later.
+can reach, never one that breaks an invariant later. The compiled histogram has both for itself.
 """
 
 from __future__ import annotations
@@ -46,14 +46,23 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-__all__ = ["SQUARES_BYTES", "SUM_BYTES", "HistogramState", "check_difference", "decode", "encode"]
+__all__ = [
+    "HistogramState",
+    "check_difference",
+    "checked_body",
+    "decode",
+    "encode",
+    "invalid",
+    "sealed",
+    "sums_fit",
+]
 
-SUM_BYTES = 152
-SQUARES_BYTES = 288
+_SUM_BYTES = 152
+_SQUARES_BYTES = 288
 
 _MAGIC = b"KNLH"
 _VERSION = 1
-_HEADER = struct.Struct(f"<4sBIQ3Q2d{SUM_BYTES}s{SQUARES_BYTES}s")
+_HEADER = struct.Struct(f"<4sBIQ3Q2d{_SUM_BYTES}s{_SQUARES_BYTES}s")
 _LENGTH = struct.Struct("<I")
 _BUCKETS = bucket_of(MAX_SECONDS) + 1
 
@@ -107,8 +116,8 @@ def encode(state: HistogramState) -> bytes:
                 *state.clamped,
                 state.minimum,
                 state.maximum,
-                state.total.to_bytes(SUM_BYTES, "little"),
-                state.squares.to_bytes(SQUARES_BYTES, "little"),
+                state.total.to_bytes(_SUM_BYTES, "little"),
+                state.squares.to_bytes(_SQUARES_BYTES, "little"),
             ),
             _LENGTH.pack(len(buckets)),
             struct.pack(f"<{len(buckets)}H", *buckets),
@@ -117,7 +126,7 @@ def encode(state: HistogramState) -> bytes:
             struct.pack(f"<{len(samples)}d", *samples),
         )
     )
-    return body + _LENGTH.pack(zlib.crc32(body))
+    return sealed(body)
 
 
 def decode(data: Buffer) -> HistogramState:
@@ -130,26 +139,37 @@ def decode(data: Buffer) -> HistogramState:
     ValueError
         `data` is truncated, extended, damaged, of another version, or contradicts itself.
     """
-    raw = bytes(memoryview(data))
-    if raw[:4] != _MAGIC:
-        raise _invalid("it does not start as one")
-    if len(raw) < _HEADER.size + 3 * _LENGTH.size:
-        raise _invalid("it is truncated")
-    if raw[4] != _VERSION:
-        raise _invalid(f"version {raw[4]} is not known")
-    body = raw[: -_LENGTH.size]
-    if raw[-_LENGTH.size :] != _LENGTH.pack(zlib.crc32(body)):
-        raise _invalid("its checksum does not match")
-    state = _parse(body)
+    state = _parse(checked_body(data))
     _check(state)
     return state
 
 
-def _invalid(reason: str) -> ValueError:
+def sealed(body: bytes) -> bytes:
+    """Return a binary form with its checksum."""
+    return body + _LENGTH.pack(zlib.crc32(body))
+
+
+def checked_body(data: Buffer) -> memoryview:
+    """Return a binary form without its checksum, after checking that and how it begins."""
+    raw = data if type(data) is bytes else bytes(memoryview(data))
+    if raw[:4] != _MAGIC:
+        raise invalid("it does not start as one")
+    if len(raw) < _HEADER.size + 3 * _LENGTH.size:
+        raise invalid("it is truncated")
+    if raw[4] != _VERSION:
+        raise invalid(f"version {raw[4]} is not known")
+    body = memoryview(raw)[: -_LENGTH.size]
+    if raw[-_LENGTH.size :] != _LENGTH.pack(zlib.crc32(body)):
+        raise invalid("its checksum does not match")
+    return body
+
+
+def invalid(reason: str) -> ValueError:
+    """Return the error for bytes that are not those of a histogram."""
     return ValueError(f"not a latency histogram: {reason}")
 
 
-def _parse(body: bytes) -> HistogramState:
+def _parse(body: memoryview) -> HistogramState:
     _, _, exact, count, negative, nan, overflow, minimum, maximum, total, squares = (
         _HEADER.unpack_from(body)
     )
@@ -157,20 +177,20 @@ def _parse(body: bytes) -> HistogramState:
     columns: list[tuple[float, ...]] = []
     for formats in (("H", "Q"), ("d",)):
         if position + _LENGTH.size > len(body):
-            raise _invalid("it is truncated")
+            raise invalid("it is truncated")
         (length,) = _LENGTH.unpack_from(body, position)
         position += _LENGTH.size
         for code in formats:
             column = struct.Struct(f"<{length}{code}")
             if position + column.size > len(body):
-                raise _invalid("it is truncated")
+                raise invalid("it is truncated")
             columns.append(column.unpack_from(body, position))
             position += column.size
     if position != len(body):
-        raise _invalid("it has trailing bytes")
+        raise invalid("it has trailing bytes")
     numbers, counts, samples = columns
     if any(earlier >= later for earlier, later in pairwise(numbers)):
-        raise _invalid("its buckets are not in ascending order")
+        raise invalid("its buckets are not in ascending order")
     return HistogramState(
         exact,
         count,
@@ -186,11 +206,11 @@ def _parse(body: bytes) -> HistogramState:
 
 def _check(state: HistogramState) -> None:
     if state.exact > MAX_EXACT or state.count > MAX_COUNT or sum(state.clamped) > state.count:
-        raise _invalid("its header is out of range")
+        raise invalid("its header is out of range")
     if not all(map(_is_recorded, (state.minimum, state.maximum, *state.samples))):
-        raise _invalid("it has values out of range")
+        raise invalid("it has values out of range")
     if len(state.samples) > min(state.exact, state.count):
-        raise _invalid("it has too many samples")
+        raise invalid("it has too many samples")
     _check_buckets(state)
     _check_extremes(state)
     _check_sums(state)
@@ -203,12 +223,12 @@ def _is_recorded(seconds: float) -> bool:
 def _check_buckets(state: HistogramState) -> None:
     buckets = state.buckets
     if sum(buckets.values()) != state.count or not all(buckets.values()):
-        raise _invalid("its buckets do not add up to its count")
+        raise invalid("its buckets do not add up to its count")
     if not _clamped_are_in_buckets(state):
-        raise _invalid("its clamped values are not in its buckets")
+        raise invalid("its clamped values are not in its buckets")
     held = Counter(map(bucket_of, state.samples))
     if any(number > buckets.get(bucket, 0) for bucket, number in held.items()):
-        raise _invalid("its samples are not in its buckets")
+        raise invalid("its samples are not in its buckets")
 
 
 def _check_extremes(state: HistogramState) -> None:
@@ -221,7 +241,7 @@ def _check_extremes(state: HistogramState) -> None:
             low <= sample <= high for sample in state.samples
         )
     if not expected:
-        raise _invalid("its extremes are not those of its values")
+        raise invalid("its extremes are not those of its values")
 
 
 def _check_sums(state: HistogramState) -> None:
@@ -238,7 +258,7 @@ def _check_sums(state: HistogramState) -> None:
             and retained_squares <= state.squares
         )
     if not expected:
-        raise _invalid("its sums are not those of its values")
+        raise invalid("its sums are not those of its values")
 
 
 def _clamped_are_in_buckets(state: HistogramState) -> bool:
@@ -248,9 +268,13 @@ def _clamped_are_in_buckets(state: HistogramState) -> bool:
 
 
 def _sums_are_between_extremes(state: HistogramState) -> bool:
-    count, total, squares = state.count, state.total, state.squares
-    low, low_square = exact_sums((state.minimum,))
-    high, high_square = exact_sums((state.maximum,))
+    return sums_fit(state.count, state.minimum, state.maximum, state.total, state.squares)
+
+
+def sums_fit(count: int, minimum: float, maximum: float, total: int, squares: int) -> bool:
+    """Return whether so many values within these extremes can have these exact sums."""
+    low, low_square = exact_sums((minimum,))
+    high, high_square = exact_sums((maximum,))
     return (
         count * low <= total <= count * high
         and count * low_square <= squares <= count * high_square

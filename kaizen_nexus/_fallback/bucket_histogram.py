@@ -212,8 +212,16 @@ class LatencyHistogram(HistogramMemory, HistogramReadings):
 
     __hash__ = None  # type: ignore[assignment]  # not hashable, since it changes
 
+    def __copy__(self) -> Self:
+        """Return an independent histogram of the same class in the same state."""
+        return self._of(self._state())
+
+    def __deepcopy__(self, memo: object, /) -> Self:
+        """Return an independent histogram of the same class in the same state."""
+        return self.__copy__()
+
     def __reduce__(self) -> tuple[object, tuple[bytes]]:
-        """Copy and pickle by way of `to_bytes`."""
+        """Pickle by way of `to_bytes`."""
         return type(self).from_bytes, (self.to_bytes(),)
 
     @classmethod
