@@ -18,7 +18,7 @@ from kaizen_nexus.access.errors import (
     UnauthenticatedError,
 )
 from kaizen_nexus.agents.errors import InvalidInputsError
-from kaizen_nexus.http.body import BodyTooCostlyError, BodyTooLargeError
+from kaizen_nexus.http.body import BodyTooLargeError
 from kaizen_nexus.http.conditions import MalformedConditionError
 from kaizen_nexus.http.credentials import challenge
 from kaizen_nexus.http.idempotency import REPLAYED_HEADER
@@ -56,7 +56,6 @@ _PROBLEMS: dict[type[Exception], tuple[str, int]] = {
     SessionNotFoundError: ("session-not-found", HTTPStatus.NOT_FOUND),
     InvalidInputsError: ("invalid-inputs", HTTPStatus.UNPROCESSABLE_ENTITY),
     StrictJsonError: ("malformed-json", HTTPStatus.BAD_REQUEST),
-    BodyTooCostlyError: ("body-too-costly", HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     BodyTooLargeError: ("body-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     MalformedConditionError: ("malformed-condition", HTTPStatus.BAD_REQUEST),
     IdempotencyKeyError: ("malformed-idempotency-key", HTTPStatus.BAD_REQUEST),

@@ -112,7 +112,7 @@ class Execution:
         return Invocation(
             name=name,
             channel=CHANNEL,
-            inputs=self._inputs_of(json_object(body, self._max_body), name),
+            inputs=self._inputs_of(json_object(body), name),
             session_id=None if session_id is None else session_id.decode("latin-1"),
             caller=caller,
             caller_gone=partial(until_disconnected, receive),

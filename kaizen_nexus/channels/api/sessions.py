@@ -15,11 +15,11 @@ from kaizen_nexus._common.session_arguments import MAX_TTL_SECONDS
 from kaizen_nexus._errors import VersionConflictError
 from kaizen_nexus.agents.errors import InputError, InvalidInputsError
 from kaizen_nexus.channels.api.execute import CHANNEL
-from kaizen_nexus.channels.api.long_answer import long_json_response
 from kaizen_nexus.http.body import read_json_object
 from kaizen_nexus.http.conditions import agreed_versions, entity_tag, is_known
 from kaizen_nexus.http.credentials import caller_of
 from kaizen_nexus.http.problems import problem_response
+from kaizen_nexus.http.responses import json_response
 from kaizen_nexus.runtime.errors import SessionNotFoundError
 from kaizen_nexus.runtime.service import Runtime
 
@@ -165,7 +165,7 @@ def _answer(
 ) -> Response:
     document = _document(session)
     tag = entity_tag(document["version"])
-    return long_json_response(
+    return json_response(
         document, status_code, {"ETag": tag, **(headers or {})}, enc_hook=_name_of_type
     )
 

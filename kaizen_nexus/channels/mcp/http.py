@@ -115,10 +115,10 @@ class McpEndpoint:
         """
         declared = dict(scope["headers"]).get(b"content-length")
         body = await receive_body(receive, declared, self._max_body)
-        if isinstance(body, bytes) and len(body) <= LARGE:
+        if len(body) <= LARGE:
             check_keys(body)
-            return body
-        message = json_object(body, self._max_body)
+            return bytes(body)
+        message = json_object(body)
         params = message.get("params")
         arguments = params.get("arguments") if isinstance(params, dict) else None
         if isinstance(params, dict) and isinstance(arguments, dict):

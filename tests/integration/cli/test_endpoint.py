@@ -151,6 +151,6 @@ def test_a_body_that_is_too_large_is_refused_while_it_arrives(
     else:
         assert (status, detail) == (
             413,
-            "the body is larger than 4194304 bytes, which is the limit",
+            "the body is larger than 1048576 bytes, which is the limit",
         )
     assert taken < 10_000
