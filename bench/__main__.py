@@ -84,6 +84,12 @@ def parse(program: str) -> argparse.ArgumentParser:
         description="The calls of ours that a request takes, with their number.",
     )
     walk.add_argument("--check", action="store_true", help="fail if they are more than they may be")
+    serve.add_argument(
+        "--before",
+        metavar="PYTHON",
+        help="the interpreter of an environment that has another version of kaizen-nexus, to "
+        "measure beside this one",
+    )
     for suite in (core, guide, kaizen, serve, walk):
         suite.add_argument(
             "--quick", action="store_true", help="smaller and shorter, for a first impression"
@@ -138,7 +144,7 @@ def measure(options: argparse.Namespace) -> int:
         return EXIT_FAILED
     progress.clear()
     others = {name.lower(): path for name, path in getattr(options, "python", ())}
-    described = environment.describe(packages, others)
+    described = environment.describe(packages, others, getattr(options, "before", None))
     text = as_markdown(sections, described) + "\n"
     sys.stdout.write(text)
     if options.markdown is not None:
@@ -176,11 +182,15 @@ def kaizen(options: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:
 def serve(options: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:
     """Run the suite ``serve``, which needs the extra ``serve`` itself."""
     from bench import progress, serve
+    from bench.serve.contenders import BEFORE
 
     if options.plots is not None:
         check_matplotlib()
     scale = serve.QUICK if options.quick else serve.FULL
-    sections = serve.measure(scale, dict(options.python), progress.reporter())
+    pythons = dict(options.python)
+    if options.before is not None:
+        pythons[BEFORE] = options.before
+    sections = serve.measure(scale, pythons, progress.reporter())
     if options.plots is not None:
         from bench.serve import plots
 

@@ -32,7 +32,11 @@ CORE = (
 """The packages of the contenders in the suite ``core``."""
 
 
-def describe(packages: Sequence[str], pythons: Mapping[str, str] | None = None) -> dict[str, str]:
+def describe(
+    packages: Sequence[str],
+    pythons: Mapping[str, str] | None = None,
+    before: str | None = None,
+) -> dict[str, str]:
     """Return the machine, the interpreter and the versions that matter.
 
     Parameters
@@ -41,6 +45,8 @@ def describe(packages: Sequence[str], pythons: Mapping[str, str] | None = None) 
         The distributions whose versions matter.
     pythons
         The interpreters of those that are not installed beside this package.
+    before
+        The interpreter that has another version of this package.
     """
     import kaizen_nexus
 
@@ -51,6 +57,7 @@ def describe(packages: Sequence[str], pythons: Mapping[str, str] | None = None) 
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "core": kaizen_nexus.IMPLEMENTATION,
         "kaizen-nexus": kaizen_nexus.__version__,
+        **({"kaizen-nexus before": _version_in(before, "kaizen-nexus")} if before else {}),
         **{
             package: _version_in(others[package], package)
             if package in others

@@ -64,7 +64,7 @@ def walks() -> dict[str, list[str]]:
             recorded = {
                 execute: lambda: ask(
                     "/api/workflows/answer_0/execute",
-                    {"Content-Type": "application/json", "X-Session-ID": session_id},
+                    {"X-Session-ID": session_id},
                     '{"query":"question","style":"long"}',
                 ),
                 call: lambda: ask(TEMPLATE.path, TEMPLATE.headers, TEMPLATE.body),
@@ -161,7 +161,8 @@ def _connected(port: int) -> Iterator[Callable[[str, Mapping[str, str], str], st
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
 
         def ask(path: str, headers: Mapping[str, str], body: str) -> str:
-            fields = {"Host": f"127.0.0.1:{port}", **headers, "Content-Length": str(len(body))}
+            fields = {"Host": f"127.0.0.1:{port}", "Content-Type": "application/json", **headers}
+            fields["Content-Length"] = str(len(body))
             lines = [f"POST {path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items())]
             connection.sendall("\r\n".join([*lines, "", body]).encode())
             return _answer(connection)

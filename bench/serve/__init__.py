@@ -1,19 +1,19 @@
 """The suite ``serve``: servers under load, ours beside others, in one run.
 
 Each server is a process of its own with one worker, on the loopback interface. All get the same
-requests from the same generator, each with a body of its own; their answers are checked before
-anything is timed. They take turns, round by round, and whoever is not loaded is stopped by a
-signal, so that nothing competes for the processors. A contender that is not installed is left out,
-and the table says so.
+requests from the same generator, each with a body of its own, and every answer is checked. They
+take turns, round by round, and whoever is not loaded is stopped by a signal, so that nothing
+competes for the processors. A contender that is not installed is left out, and the table says so.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bench.report import Section
-from bench.serve import contenders, latency, starts, throughput, tools
+from bench.serve import cases, contenders, latency, starts, throughput, tools
 from bench.serve.scale import FULL, QUICK, Scale
 
 __all__ = ["FULL", "PACKAGES", "QUICK", "Scale", "measure"]
@@ -57,17 +57,22 @@ def measure(scale: Scale, pythons: Mapping[str, str], say: Callable[[str], None]
     if not Path("/proc/self/stat").exists():
         raise SystemExit("Error: the suite 'serve' reads CPU times from /proc, which Linux has")
     say("starting the servers")
-    with contenders.serving(contenders.contenders(pythons)) as (running, missing):
-        section, measured = throughput.throughput(running, missing, scale, say)
-        sections = [
-            section,
-            latency.overhead(running, measured, scale, say),
-            latency.curves(running, measured, scale, say),
-        ]
+    with tempfile.TemporaryDirectory(prefix="bench-serve-") as folder:
+        key_file = Path(folder) / "keys.json"
+        key = cases.make_key(key_file)
+        with contenders.serving(contenders.contenders(pythons, key_file)) as (running, missing):
+            chosen = cases.cases(running, key)
+            section, measured = throughput.throughput(running, missing, chosen, scale, say)
+            offer = latency.Offering(running, chosen[0], scale.seconds)
+            sections = [
+                section,
+                latency.overhead(offer, measured, scale, say),
+                latency.curves(offer, measured, scale, say),
+            ]
     say("starting the MCP servers")
     return [
         *sections,
-        tools.over_http(scale, say),
+        tools.over_http(scale, pythons, say),
         tools.over_stdio(scale, say),
-        starts.starts(scale, say),
+        starts.starts(scale, pythons, say),
     ]

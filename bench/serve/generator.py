@@ -26,7 +26,10 @@ from typing import Any
 
 NUMBER = "@NUMBER@"
 VALUE = "@VALUE@"
+DIGITS = 9
+"""Of each number, so that all requests of a plan are equally long."""
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+AT_ONCE = 1 << 18
 DRAIN = 1.0
 """Seconds after the end of an open loop in which answers still count."""
 PATIENCE = 20.0
@@ -40,7 +43,7 @@ class BadAnswerError(Exception):
 class Connection:
     """One connection, which has at most one request under way."""
 
-    __slots__ = ("_buffer", "_expected", "due", "socket")
+    __slots__ = ("_buffer", "_end", "_expected", "due", "socket")
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.socket = socket.create_connection(address, timeout=10)
@@ -48,6 +51,7 @@ class Connection:
         self.due = 0.0
         self._buffer = b""
         self._expected = b""
+        self._end = 0
 
     def send(self, request: bytes, expected: bytes, due: float) -> None:
         """Send a request that was due at a moment."""
@@ -57,44 +61,48 @@ class Connection:
 
     def receive(self) -> bool:
         """Read what has come; return whether that completes the answer, which is checked then."""
-        data = self.socket.recv(65_536)
+        data = self.socket.recv(AT_ONCE)
         if not data:
             raise BadAnswerError("the server closed a connection")
-        self._buffer += data
-        head, separator, body = self._buffer.partition(b"\r\n\r\n")
-        if not separator:
-            return False
-        length = LENGTH.search(head)
-        if length is None:
-            if not body.endswith(b"0\r\n\r\n"):
+        buffer = self._buffer = self._buffer + data
+        if not self._end:
+            head = buffer.find(b"\r\n\r\n")
+            if head < 0:
                 return False
-        elif len(body) < int(length[1]):
+            length = LENGTH.search(buffer, 0, head)
+            if length is not None:
+                self._end = head + 4 + int(length[1])
+            elif not buffer.endswith(b"0\r\n\r\n"):
+                return False
+        if len(buffer) < self._end:
             return False
-        if head[9:10] != b"2" or self._expected not in body:
-            raise BadAnswerError(self._buffer[:500].decode("latin-1"))
+        if buffer[9:10] != b"2" or self._expected not in buffer:
+            raise BadAnswerError(buffer[:500].decode("latin-1"))
         self._buffer = b""
+        self._end = 0
         return True
 
 
 class Requests:
-    """The requests of a plan, each with a number of its own."""
+    """The requests of a plan, each with a number of its own and one value after the other."""
 
     def __init__(self, plan: dict[str, Any]) -> None:
-        self._body: str = plan["body"]
-        self._head: str = plan["head"]
-        self._values: list[str] = plan["values"] or [""]
-        self._expected: str = plan["expected"]
+        body: str = plan["body"]
+        size = len(body.encode()) + body.count(NUMBER) * (DIGITS - len(NUMBER))
+        head, _, tail = f"{plan['head']}Content-Length: {size}\r\n\r\n".partition(VALUE)
+        self._head, self._tail = head.encode(), tail.encode()
+        self._body = body.encode().split(NUMBER.encode())
+        self._expected = plan["expected"].encode().split(NUMBER.encode())
+        self._values = [value.encode() for value in plan["values"]] or [b""]
         self._number: int = plan["first"]
 
     def next(self) -> tuple[bytes, bytes]:
         """Return a request, and what its answer must contain."""
-        number = str(self._number)
+        number = b"%0*d" % (DIGITS, self._number)
         value = self._values[self._number % len(self._values)]
         self._number += 1
-        body = self._body.replace(NUMBER, number)
-        head = self._head.replace(VALUE, value)
-        request = f"{head}Content-Length: {len(body)}\r\n\r\n{body}"
-        return request.encode(), self._expected.replace(NUMBER, number).encode()
+        request = b"".join((self._head, value, self._tail, number.join(self._body)))
+        return request, number.join(self._expected)
 
 
 class Generator:
@@ -175,7 +183,7 @@ class Generator:
 def summary(
     latencies: list[float], seconds: float, offered: int, unanswered: list[float] | None = None
 ) -> dict[str, Any]:
-    """Return what is to be told of a run; latencies are in seconds."""
+    """Return what a run has to report; latencies are in seconds."""
     ordered = sorted([*latencies, *(unanswered or ())])
 
     def percentile(percent: float) -> float:

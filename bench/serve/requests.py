@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from itertools import count
 
@@ -12,7 +12,7 @@ from bench.core.contenders import WrongAnswerError
 from bench.serve.generator import NUMBER, VALUE
 from bench.serve.processes import HOST
 
-__all__ = ["NUMBERS", "Template", "ask"]
+__all__ = ["NUMBERS", "Template", "ask", "create_sessions"]
 
 NUMBERS = count(1, 1_000_000)
 """Where the next run starts to number its requests: no body is ever sent twice."""
@@ -23,22 +23,18 @@ class Template:
     """A POST request; `NUMBER` and `VALUE` in it are replaced in each that is sent."""
 
     path: str
-    headers: Mapping[str, str]
     body: str
     expected: str
     """What the body of the answer contains."""
+    headers: Mapping[str, str] = field(default_factory=dict)
     values: tuple[str, ...] = ()
     """What `VALUE` in a header stands for, in turn."""
 
     def head(self, port: int) -> str:
         """Return the head, but for the length of the body and the empty line."""
-        lines = [f"POST {self.path} HTTP/1.1", f"Host: {HOST}:{port}"]
-        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        headers = {"Host": f"{HOST}:{port}", "Content-Type": "application/json", **self.headers}
+        lines = [f"POST {self.path} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
         return "".join(f"{line}\r\n" for line in lines)
-
-    def with_values(self, header: str, values: tuple[str, ...]) -> Template:
-        """Return the request with one more header, which takes a different value each time."""
-        return replace(self, headers={**self.headers, header: VALUE}, values=values)
 
     def check(self, port: int) -> None:
         """Raise unless a request of this kind gets the answer that is expected.
@@ -60,20 +56,20 @@ def ask(port: int, path: str, body: str, headers: Mapping[str, str]) -> tuple[in
     """Send one request; return the status and the body of the answer."""
     connection = HTTPConnection(HOST, port, timeout=30)
     try:
-        connection.request("POST", path, body, dict(headers))
+        connection.request("POST", path, body, {"Content-Type": "application/json", **headers})
         response = connection.getresponse()
         return response.status, response.read().decode()
     finally:
         connection.close()
 
 
-def create_sessions(port: int, number: int) -> tuple[str, ...]:
+def create_sessions(port: int, number: int, headers: Mapping[str, str]) -> tuple[str, ...]:
     """Create sessions on a server of ours and return their ids."""
     connection = HTTPConnection(HOST, port, timeout=30)
     created = []
     try:
         for _ in range(number):
-            connection.request("POST", "/api/sessions", "{}")
+            connection.request("POST", "/api/sessions", "{}", dict(headers))
             created.append(json.load(connection.getresponse())["session_id"])
     finally:
         connection.close()

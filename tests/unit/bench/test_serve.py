@@ -8,25 +8,38 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import bench.__main__ as harness
+from bench.comparing import Target
 from bench.core.contenders import WrongAnswerError
-from bench.report import Section
-from bench.serve import load, plots, tools
-from bench.serve.contenders import BARE, FASTAPI, KAILASH, LITSERVE, OURS, contenders, serving
+from bench.report import Row, Section
+from bench.serve import plots, tools
+from bench.serve.cases import QUERY, cases, make_key
+from bench.serve.contenders import (
+    BARE,
+    BEFORE,
+    FASTAPI,
+    GUARDED,
+    KAILASH,
+    LITSERVE,
+    OURS,
+    contenders,
+    serving,
+)
 from bench.serve.generator import NUMBER, VALUE
 from bench.serve.latency import DRAWN
-from bench.serve.load import Load, closed_loop, open_loop
+from bench.serve.load import Load, load
 from bench.serve.processes import SERVERS, Server, ServerFailedError, environment, free_port
 from bench.serve.requests import Template
-from bench.serve.scale import FULL, QUICK
-from bench.serve.throughput import Measured, against
+from bench.serve.scale import FULL, QUICK, Scale
+from bench.serve.throughput import Measured, compared_rows
 
-TEMPLATE = Template("/", {"X-Value": VALUE}, f'{{"query":"number {NUMBER}"}}', f"number {NUMBER}")
-WITH_VALUES = Template(**{**TEMPLATE.__dict__, "values": ("a", "b")})
+TEMPLATE = Template("/", f'{{"query":"number {NUMBER}"}}', f"number {NUMBER}", {"X-Value": VALUE})
+WITH_VALUES = replace(TEMPLATE, values=("a", "b"))
 Answer = Callable[[bytes], bytes]
 
 
@@ -84,7 +97,7 @@ def answering(answer: Answer, stall: float = 0.0) -> Iterator[tuple[int, list[by
 
 def test_a_closed_loop_sends_each_body_once_and_counts_every_answer() -> None:
     with answering(same) as (port, seen):
-        measured = closed_loop(port, WITH_VALUES, 0.05, connections=4, exact=True)
+        measured = load(port, WITH_VALUES, 0.05, connections=4)
     assert measured.requests == measured.offered == len(seen)
     assert len({request.partition(b"\r\n\r\n")[2] for request in seen}) == len(seen)
     assert {request.partition(b"X-Value: ")[2][:1] for request in seen} == {b"a", b"b"}
@@ -94,7 +107,7 @@ def test_a_closed_loop_sends_each_body_once_and_counts_every_answer() -> None:
 def test_an_open_loop_charges_a_stall_to_what_was_due_meanwhile() -> None:
     stall = 0.3
     with answering(same, stall) as (port, seen):
-        measured = open_loop(port, TEMPLATE, seconds=0.4, rate=1_000, seed=1)
+        measured = load(port, TEMPLATE, seconds=0.4, rate=1_000, seed=1)
     assert measured.requests == measured.offered == len(seen)
     assert 300 < measured.offered < 500
     # A generator that waited for the server would have found one slow answer among hundreds.
@@ -105,73 +118,65 @@ def test_an_open_loop_charges_a_stall_to_what_was_due_meanwhile() -> None:
 @pytest.mark.parametrize("answer", [lambda _: b"{}", lambda body: body.replace(b"number", b"")])
 def test_a_wrong_answer_ends_the_run(answer: Answer) -> None:
     with answering(answer) as (port, _), pytest.raises(WrongAnswerError):
-        closed_loop(port, TEMPLATE, 0.05, exact=True)
+        load(port, TEMPLATE, 0.05)
 
 
-def test_wrk_sends_the_same_requests_as_the_generator(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    # In place of wrk, a program that keeps the script and prints what wrk's `done` would.
-    result = {"requests": 10, "seconds": 1.0, "p50": 0.001, "p99": 0.002, "errors": 0}
-    program = tmp_path / "wrk"
-    program.write_text(
-        f"#!{sys.executable}\n"
-        "import pathlib, sys\n"
-        "script = pathlib.Path(sys.argv[sys.argv.index('-s') + 1]).read_text()\n"
-        f"pathlib.Path({str(tmp_path / 'seen')!r}).write_text(script)\n"
-        f"print('...')\nprint('{json.dumps(result)}')\n"
+def loads(*microseconds: float) -> Measured:
+    return Measured([Load(100, 1.0, 0.001, 0.002, 100)] * 3, [1e-6 * us for us in microseconds])
+
+
+def test_servers_are_compared_by_cpu_time_round_by_round_and_judged() -> None:
+    measured = {OURS: loads(100, 200, 300), FASTAPI: loads(300, 600, 900)}
+
+    def row(factor: float | None, scale: Scale = FULL) -> Row:
+        targets = (Target(FASTAPI, factor),)
+        (row,) = compared_rows("a case", OURS, targets, measured, missing={}, scale=scale)
+        return row
+
+    assert row(2.5).met
+    assert row(2.5).name == "a case: kaizen-nexus against FastAPI"
+    assert row(2.5).figure == "3.00x as fast (3.00 to 3.00); 200 us against 600 us"
+    assert row(3.5).met is False
+    assert row(2.5, QUICK).met is None
+    assert row(None).target == ""
+
+
+def test_another_version_is_compared_without_a_target_and_an_absent_rival_is_named() -> None:
+    measured = {OURS: loads(100, 100, 100), BEFORE: loads(200, 200, 200)}
+    missing = {KAILASH: "it is not installed"}
+    absent, before = compared_rows(
+        "a case", OURS, (Target(KAILASH, 3.0),), measured, missing=missing, scale=FULL
     )
-    program.chmod(0o755)
-    monkeypatch.setattr(load.shutil, "which", lambda _: str(program))
-    assert closed_loop(9, WITH_VALUES, 1) == Load(10, 1.0, 0.001, 0.002, 10)
-    script = (tmp_path / "seen").read_text()
-    assert '"{\\"query\\":\\"number @NUMBER@\\"}"' in script
-    assert '{"a","b"}' in script
-    result["errors"] = 1
-    program.write_text(f"#!{sys.executable}\nprint('{json.dumps(result)}')\n")
-    with pytest.raises(WrongAnswerError, match="errors under load"):
-        closed_loop(9, WITH_VALUES, 1)
+    assert (absent.met, absent.figure, absent.reason) == (None, "-", "it is not installed")
+    assert (before.figure[:7], before.target) == ("2.00x a", "")
 
 
-def loads(*rates: float) -> Measured:
-    measured = [Load(int(rate), 1.0, 0.001, 0.002, int(rate)) for rate in rates]
-    return Measured(measured, [0.0001] * len(rates))
-
-
-def test_a_comparison_is_made_round_by_round_and_judged() -> None:
-    measured = {OURS: loads(300, 600, 900), FASTAPI: loads(100, 200, 300)}
-    row = against((OURS, FASTAPI, 2.5), measured, {}, FULL)
-    assert row.met
-    assert row.figure.startswith("3.00x as fast (3.00 to 3.00)")
-    assert against((OURS, FASTAPI, 3.5), measured, {}, FULL).met is False
-    assert against((OURS, FASTAPI, 2.5), measured, {}, QUICK).met is None
-    share = against((FASTAPI, OURS, 0.5), measured, {}, FULL)
-    assert (share.figure, share.met) == ("33% of its requests (33% to 33%)", False)
-
-
-def test_a_contender_that_is_left_out_is_said_so() -> None:
-    row = against((OURS, KAILASH, 3.0), {OURS: loads(1)}, {KAILASH: "it is not installed"}, FULL)
-    assert (row.met, row.figure, row.reason) == (None, "-", "it is not installed")
-
-
-def test_a_contender_may_have_an_interpreter_of_its_own() -> None:
-    absent = {c.name: c.missing for c in contenders({LITSERVE: "/nowhere/python"})}
+def test_a_contender_may_have_an_interpreter_of_its_own(tmp_path: Path) -> None:
+    pythons = dict.fromkeys((LITSERVE, BEFORE), "/nowhere/python")
+    absent = {c.name: c.missing for c in contenders(pythons, tmp_path)}
+    assert absent[BEFORE] == absent[LITSERVE]
     assert absent[LITSERVE] == "/nowhere/python cannot be run: No such file or directory"
     assert absent[OURS] == absent[BARE] == ""
     with pytest.raises(SystemExit):
         harness.main(["serve", "--python", "another=/usr/bin/python3"])
 
 
-def test_only_the_bare_app_and_ours_are_needed() -> None:
-    chosen = [c for c in contenders({}) if c.name in {OURS, BARE}]
+@pytest.mark.slow
+def test_each_case_is_answered_rightly_by_ours_and_by_the_bare_app(tmp_path: Path) -> None:
+    key_file = tmp_path / "keys.json"
+    key = make_key(key_file)
+    chosen = [c for c in contenders({}, key_file) if c.name in {OURS, BARE, GUARDED}]
     with serving(chosen) as (running, missing):
         assert missing == {}
         ours = running[OURS]
         # They are stopped until it is their turn, and use no time meanwhile.
         assert ours.server.cpu_seconds() == ours.server.cpu_seconds() > 0
-        with ours.awake():
-            closed_loop(ours.server.port, ours.template, 0.05, connections=2, exact=True)
-        assert len(ours.template.values) > load.CONNECTIONS
+        for case in cases(running, key):
+            for name in set(case.sent) & set(running):
+                with running[name].awake() as server:
+                    sent = case.sent[name]
+                    assert load(server.port, sent, 0.05, case.connections).requests
+        assert len(case.sent[OURS].values) > case.connections
 
 
 def test_a_server_that_does_not_start_says_why() -> None:
@@ -185,7 +190,7 @@ def test_a_server_that_does_not_start_says_why() -> None:
 def test_every_server_of_the_suite_is_there() -> None:
     programs = {path.stem for path in SERVERS.glob("*.py")}
     assert {"nexus_agents", "bare_echo", "fastapi_agent", "sdk_tools", "fastmcp_tools"} <= programs
-    assert json.loads(tools.TEMPLATE.body)["params"]["arguments"]["query"] == tools.QUERY
+    assert json.loads(tools.TEMPLATE.body)["params"]["arguments"]["query"] == QUERY
 
 
 def test_the_curves_are_drawn(tmp_path: Path) -> None:
