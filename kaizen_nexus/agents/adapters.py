@@ -1,8 +1,8 @@
-"""Whatever the user calls an agent -> `Workflow`, by duck-typing.
+"""Turn whatever the user calls an agent into a `Workflow`, by duck-typing.
 
-In this order: a `Workflow`; a workflow of Kailash's; a function or method; an agent whose signature
-declares inputs and outputs as Kaizen's does; an object with ``run`` or ``process``; an object whose
-``to_workflow().build()`` gives something callable or executable; any other callable.
+In this order: a `Workflow`; a Kailash workflow; an agent whose signature declares its inputs and
+outputs as Kaizen's does; a function or method; an object with ``run`` or ``process``; an object
+whose ``to_workflow().build()`` gives something callable or executable; any other callable.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from kaizen_nexus.agents.base import BaseAgent, overridden_entry, plan_for
-from kaizen_nexus.agents.kailash import KailashTarget, built_graph, kailash_plan
+from kaizen_nexus.agents.kailash import KailashTarget, built_graph, is_imported, kailash_plan
 from kaizen_nexus.agents.kaizen import fresh_workflow, kaizen_entry, kaizen_plan
 from kaizen_nexus.agents.kaizen_fields import kaizen_signature
 from kaizen_nexus.agents.signature import read_signature
@@ -28,6 +28,7 @@ __all__ = [
     "describe_agent",
     "executable_of",
     "foreign_workflow",
+    "is_workflow",
 ]
 
 _ENTRIES = ("run", "process")
@@ -35,17 +36,17 @@ _EXECUTE = ("execute", "run")
 
 
 class AgentShape(NamedTuple):
-    """What kind of agent it is, and how to reach what is invoked."""
+    """What kind of agent it is, and what to call to run it."""
 
     kind: str
     """``workflow``, ``kailash``, ``kaizen``, ``function``, ``method``, ``builder``, or
     ``callable``."""
     target: Callable[..., Any] | None
-    """What is invoked; None for a builder, whose target only exists once it is built."""
+    """What to call; None for a builder, which has to build it first."""
 
 
 def describe_agent(agent: object) -> AgentShape:
-    """Find out how `agent` is to be invoked, without building anything.
+    """Find out how to run `agent`, without building anything.
 
     Raises
     ------
@@ -72,8 +73,8 @@ def describe_agent(agent: object) -> AgentShape:
 
 
 def _declaring(agent: object) -> AgentShape | None:
-    """Return the shape of what says itself what it takes, or is run by somebody else's runtime."""
-    if _is_workflow(agent):
+    """Return the shape of a workflow, or of an agent that declares its own inputs."""
+    if is_workflow(agent):
         return AgentShape("workflow", cast("Workflow", agent))
     graph = built_graph(agent)
     if graph is not None:
@@ -83,7 +84,7 @@ def _declaring(agent: object) -> AgentShape | None:
 
 
 def _invokable(agent: object) -> AgentShape | None:
-    """Return the shape of what is read off the callable that is found in it."""
+    """Return the shape of an agent whose inputs are the parameters of a callable."""
     if isinstance(agent, functools.partial) or inspect.isroutine(agent):
         return AgentShape("function", agent)
     for entry in _ENTRIES:
@@ -96,7 +97,7 @@ def _invokable(agent: object) -> AgentShape | None:
 
 
 def build_plan(agent: object, shape: AgentShape) -> WorkflowPlan:
-    """Build what is the same for all agents of this shape: schemas and validators.
+    """Build the part that all agents of this shape share: schemas and validators.
 
     Raises
     ------
@@ -122,7 +123,7 @@ def build_plan(agent: object, shape: AgentShape) -> WorkflowPlan:
 
 
 def executable_of(built: object) -> Callable[..., Any]:
-    """Return how to run what ``to_workflow().build()`` gave.
+    """Return the callable that runs the result of ``to_workflow().build()``.
 
     Raises
     ------
@@ -155,7 +156,7 @@ def as_workflow(agent: object, name: str) -> Workflow:
         graph = built_graph(built)
         if graph is not None:
             return kailash_plan(graph, agent).bind(name, KailashTarget(graph))
-        return as_workflow(built if _is_workflow(built) else executable_of(built), name)
+        return as_workflow(built if is_workflow(built) else executable_of(built), name)
     if shape.kind == "workflow":
         workflow: Workflow = cast("Workflow", agent)
         return workflow.renamed(name)
@@ -168,8 +169,8 @@ def as_workflow(agent: object, name: str) -> Workflow:
 def foreign_workflow(agent: object, name: str) -> object:
     """Return what an app of another kind registers for `agent`, built anew.
 
-    That is what ``to_workflow().build()`` gives, a workflow of Kailash's as it is, and one of ours
-    for everything else.
+    That is a Kailash workflow as it is, the result of ``to_workflow().build()`` where there is
+    such a method, and a `Workflow` of ours otherwise.
 
     Raises
     ------
@@ -184,6 +185,6 @@ def foreign_workflow(agent: object, name: str) -> object:
     return as_workflow(agent, name)
 
 
-def _is_workflow(agent: object) -> bool:
-    """Whether `agent` is a `Workflow`, told without importing the optional validator."""
-    return any(cls.__module__ == "kaizen_nexus.agents.workflow" for cls in type(agent).__mro__)
+def is_workflow(agent: object) -> bool:
+    """Whether `agent` is a `Workflow`, without importing msgspec for it."""
+    return is_imported(agent, "kaizen_nexus.agents.workflow", "Workflow")

@@ -54,7 +54,7 @@ class BaseAgent:
 
 
 class WorkflowBuilder:
-    """The step between an agent and its workflow; building is what the deployment cache saves."""
+    """Builds the workflow of an agent, which the deployment cache saves doing twice."""
 
     def __init__(self, agent: BaseAgent) -> None:
         self.agent = agent
@@ -72,14 +72,14 @@ class WorkflowBuilder:
 
 
 def plan_for(agent: BaseAgent) -> WorkflowPlan:
-    """Build what is the same for all agents of the same class and signature.
+    """Build the part that all agents of the same class and signature share.
 
     Raises
     ------
     TypeError
         The agent overrides neither ``run`` nor ``process``, or its inputs have no JSON Schema.
     """
-    # Schemas need msgspec, an optional dependency that defining an agent does not need.
+    # Schemas need msgspec, an optional dependency; defining an agent does not.
     from kaizen_nexus.agents.workflow import WorkflowPlan
 
     signature = read_signature(getattr(agent, overridden_entry(agent)))

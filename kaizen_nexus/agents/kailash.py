@@ -1,6 +1,6 @@
 """Kailash workflows: graphs of nodes, run by Kailash's own asynchronous runtime.
 
-Kailash is never imported before there is a workflow of its to run, and need not be installed.
+Kailash need not be installed: it is imported only to run one of its workflows.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from kaizen_nexus.agents.kaizen_fields import input_fields, kaizen_signature
 if TYPE_CHECKING:
     from kaizen_nexus.agents.workflow import WorkflowPlan
 
-__all__ = ["KailashTarget", "KailashWorkflowError", "built_graph", "kailash_plan"]
-
-_GRAPHS = ("kailash.workflow.graph", "Workflow")
-_BUILDERS = ("kailash.workflow.builder", "WorkflowBuilder")
+__all__ = [
+    "KailashTarget",
+    "KailashWorkflowError",
+    "built_graph",
+    "is_imported",
+    "kailash_plan",
+]
 
 
 class KailashWorkflowError(RuntimeError):
@@ -27,10 +30,10 @@ class KailashWorkflowError(RuntimeError):
 
 @dataclass(frozen=True)
 class KailashTarget:
-    """What is invoked to run a Kailash workflow.
+    """Runs a Kailash workflow when it is called.
 
-    Each call gets a runtime of its own, as Kaizen's own agents do, and releases it: a runtime
-    belongs to one event loop and keeps threads and connections.
+    Each call creates a runtime and releases it, as Kaizen's own agents do: a runtime belongs to one
+    event loop and holds threads and connections.
     """
 
     graph: Any
@@ -38,8 +41,8 @@ class KailashTarget:
     async def __call__(self, **inputs: Any) -> dict[str, Any]:
         """Return the outputs of each node, by the node's name.
 
-        The inputs are offered to all nodes, each by its own name and all of them as
-        ``parameters``; one that has the name of a node and is an object goes to that node alone.
+        Every node can read each input by its name, and all of them as ``parameters``. An input that
+        is an object and has the name of a node goes to that node alone.
 
         Raises
         ------
@@ -58,10 +61,10 @@ class KailashTarget:
 
 
 def built_graph(candidate: object) -> Any | None:
-    """Return `candidate`, built if need be, if it is a workflow of Kailash's; else None."""
-    if _is_a(candidate, _BUILDERS):
+    """Return `candidate`, built if need be, if it is a Kailash workflow; else None."""
+    if is_imported(candidate, "kailash.workflow.builder", "WorkflowBuilder"):
         candidate = candidate.build()  # type: ignore[attr-defined]  # what a builder is for
-    return candidate if _is_a(candidate, _GRAPHS) else None
+    return candidate if is_imported(candidate, "kailash.workflow.graph", "Workflow") else None
 
 
 def kailash_plan(graph: Any, agent: object | None = None) -> WorkflowPlan:
@@ -94,8 +97,7 @@ def kailash_plan(graph: Any, agent: object | None = None) -> WorkflowPlan:
     )
 
 
-def _is_a(candidate: object, where: tuple[str, str]) -> bool:
-    """Whether `candidate` is an instance of a class of a module that somebody has imported."""
-    module, name = where
+def is_imported(candidate: object, module: str, name: str) -> bool:
+    """Whether `candidate` is an instance of a class, without importing the class's module."""
     cls = getattr(sys.modules.get(module), name, None)
     return isinstance(cls, type) and isinstance(candidate, cls)

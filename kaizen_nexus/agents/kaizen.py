@@ -1,4 +1,4 @@
-"""Kaizen agents: their signature is the schema, their ``run`` or ``run_async`` what is invoked.
+"""Kaizen agents: the schema comes from their signature, and ``run`` or ``run_async`` runs them.
 
 Everything is found by duck-typing: Kaizen is never imported here, and need not be installed.
 """
@@ -30,7 +30,7 @@ _BASE = "kaizen.core.base_agent"
 _SESSION_ID = "session_id"
 _DICTIONARIES = (dict, Mapping, MutableMapping)
 _INSTEAD = ("error", "response", "result", "_write_insight")
-"""What a result may have in place of its output fields: Kaizen's own check lets these pass."""
+"""Fields that a result may have in place of its output fields, as in Kaizen's own check."""
 
 
 def is_kaizen_agent(agent: object) -> bool:
@@ -39,7 +39,7 @@ def is_kaizen_agent(agent: object) -> bool:
 
 
 def kaizen_entry(agent: Any) -> Callable[..., Any] | None:
-    """Return the method to invoke: the one that the more derived class defines.
+    """Return the method that runs the agent: the one that the more derived class defines.
 
     Where one class defines both, it is ``run_async`` for an agent that is configured for an
     asynchronous model (``use_async_llm``), else ``run``.
@@ -56,10 +56,10 @@ def kaizen_entry(agent: Any) -> Callable[..., Any] | None:
 
 
 def declared_entry(entry: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the method of the class behind what an agent's features have wrapped it in.
+    """Return the class's own method, without the wrappers that Kaizen puts around it.
 
-    Kaizen wraps ``run`` anew for each agent, in metrics, retries and the like; what it wraps is
-    read once for all agents of the class.
+    Kaizen wraps ``run`` anew for each agent, for metrics, retries and the like. The signature of
+    the method inside is read once for all agents of the class.
     """
     while not inspect.ismethod(entry) and hasattr(entry, "__wrapped__"):
         entry = entry.__wrapped__
@@ -67,20 +67,20 @@ def declared_entry(entry: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def validates_itself(agent: object, entry: object) -> bool:
-    """Whether Kaizen's own loop and check decide what `entry` may return."""
+    """Whether Kaizen's own code runs the agent and checks what `entry` returns."""
     check = getattr(type(agent), "_validate_signature_output", None)
     return getattr(check, "__module__", "") == _BASE == getattr(entry, "__module__", "")
 
 
 def kaizen_plan(agent: Any, entry: Callable[..., Any]) -> WorkflowPlan:
-    """Build what is the same for all agents of this class with this signature.
+    """Build the part that all agents of this class with this signature share.
 
     Raises
     ------
     TypeError
         A field has no JSON Schema; the message names it.
     """
-    # Schemas need msgspec, an optional dependency that reading a signature does not need.
+    # Schemas need msgspec, an optional dependency; reading a signature does not.
     from kaizen_nexus.agents.outputs import FieldOutputs, OutputModel
     from kaizen_nexus.agents.schema import InputModel
     from kaizen_nexus.agents.streams import StreamOutputs
@@ -113,10 +113,10 @@ def kaizen_plan(agent: Any, entry: Callable[..., Any]) -> WorkflowPlan:
 
 
 def fresh_workflow(agent: Any) -> Any:
-    """Return what ``to_workflow()`` makes of the agent as it is now.
+    """Return the result of ``to_workflow()`` for the agent as it is now.
 
-    Kaizen's own remembers its first answer, until the provider changes: after a change of prompt,
-    model or tools it would answer with the former ones.
+    Kaizen's own method keeps its first result until the provider changes, so it would miss a
+    change of prompt, model or tools.
     """
     if getattr(agent, "_workflow", None) is not None and kaizen_signature(agent) is not None:
         agent._workflow = None
@@ -124,7 +124,7 @@ def fresh_workflow(agent: Any) -> Any:
 
 
 def _description(agent: object, signature: Any) -> str:
-    """Return what the signature says of itself, else what the agent's own class does."""
+    """Return the signature's description, or else the docstring of the agent's own class."""
     text = getattr(signature, "description", None)
     if not text and not type(agent).__module__.startswith("kaizen."):
         text = type(agent).__doc__
@@ -132,7 +132,7 @@ def _description(agent: object, signature: Any) -> str:
 
 
 def _depth(agent: object, name: str) -> int | None:
-    """Return how far from the agent `name` is defined: 0 for its own class; None if nowhere."""
+    """Return how far up the agent's classes `name` is defined: 0 for its own; None if nowhere."""
     own = getattr(agent, "__dict__", {}).get(name)
     if callable(own) and not hasattr(own, "__wrapped__"):
         return -1
@@ -143,7 +143,7 @@ def _depth(agent: object, name: str) -> int | None:
 
 
 def _inputs(declared: tuple[Field, ...], call: CallSignature) -> tuple[Field, ...]:
-    """Return the signature's fields as far as the method takes them, and its own parameters."""
+    """Return the signature's fields that the method accepts, and the method's own parameters."""
     names = {field.name for field in declared}
     own = {f.name: f for f in call.fields if f.name != _SESSION_ID or f.name in names}
     further = (field for name, field in own.items() if name not in names)
@@ -153,7 +153,7 @@ def _inputs(declared: tuple[Field, ...], call: CallSignature) -> tuple[Field, ..
 
 
 def _with_default(field: Field, parameters: dict[str, Field]) -> Field:
-    """Return a field with the parameter's default, where the signature gives none itself."""
+    """Return a field with the parameter's default, if the signature gives none."""
     parameter = parameters.get(field.name)
     if parameter is None or parameter.required or not field.required:
         return field
@@ -161,7 +161,7 @@ def _with_default(field: Field, parameters: dict[str, Field]) -> Field:
 
 
 def _says_something(annotation: Any) -> bool:
-    """Whether a return annotation says more than that the result is a dictionary of anything."""
+    """Whether a return annotation says more than ``dict[str, Any]`` does."""
     if typing.get_origin(annotation) in _DICTIONARIES:
         return typing.get_args(annotation)[-1] is not Any
     return annotation is not Any and annotation not in _DICTIONARIES

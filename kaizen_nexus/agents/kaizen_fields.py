@@ -14,7 +14,7 @@ __all__ = ["input_fields", "kaizen_signature", "output_fields", "resolved_type"]
 
 
 class _LeftOut:
-    """The default of an optional input that Kaizen gives no value: it is not passed at all."""
+    """The default of an optional input without a value in Kaizen: it is not passed at all."""
 
     def __repr__(self) -> str:
         return "<left out>"
@@ -35,7 +35,7 @@ _TYPE_NAMES = {
     "list": list,
     "dict": dict,
 }
-"""What the labels of a signature that was written as text mean; others stand for any value."""
+"""The types that a signature written as text can name; other names accept any value."""
 
 
 def kaizen_signature(agent: object) -> Any | None:
@@ -70,7 +70,7 @@ def input_fields(signature: Any) -> tuple[Field, ...]:
         if default is None:
             required = field.get("required", True)
             default = Field(name, Any).default if required else LEFT_OUT
-            # A model that fills in every argument says null for those it has nothing to say on.
+            # Models that fill in every argument send null for those without a value.
             annotation = annotation if required else Optional[annotation]  # noqa: UP045
         fields.append(Field(name, _described(annotation, field), default))
     return tuple(fields)
@@ -94,7 +94,7 @@ def output_fields(signature: Any) -> tuple[Field, ...]:
 
 
 def _labelled(signature: Any, names: str, labels: str) -> tuple[Field, ...]:
-    """Return the fields of a signature that was made of names, with labels for their types."""
+    """Return the fields of a signature made of names, with the names of their types."""
     known = getattr(signature, labels, None)
     types_by_name = known if isinstance(known, Mapping) else {}
     fields = []
@@ -106,7 +106,7 @@ def _labelled(signature: Any, names: str, labels: str) -> tuple[Field, ...]:
 
 
 def _flat(names: Any) -> Iterator[str]:
-    """Yield names, of which Kaizen groups some in lists."""
+    """Yield all names, also those that Kaizen groups in lists."""
     for name in names:
         if isinstance(name, str):
             yield name
@@ -120,7 +120,7 @@ def _described(annotation: Any, field: Mapping[str, Any]) -> Any:
 
 
 def resolved_type(signature: Any, name: str, annotation: Any) -> Any:
-    """Return the type of a field that Kaizen may have left as the text of its annotation.
+    """Return the type of a field, which Kaizen may keep as the text of its annotation.
 
     Raises
     ------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, get_args, get_origin
+from typing import Any
 
 import msgspec
 from msgspec import inspect
@@ -12,6 +12,7 @@ from kaizen_nexus.agents.errors import InvalidOutputError
 from kaizen_nexus.agents.schema import (
     JsonSchema,
     culprit,
+    described,
     from_builtins,
     is_pydantic_model,
     schema_of,
@@ -157,9 +158,8 @@ class FieldOutputs:
     label
         What the output belongs to, for error messages.
     instead
-        Fields any one of which may take the place of all declared ones: an object that has
-        neither is never returned. None where the result may be anything, and then only objects
-        are checked.
+        If given, every result is an object that has all declared fields or one of these. If None,
+        a result may be anything, and only objects are checked.
 
     Raises
     ------
@@ -210,13 +210,7 @@ def _types_in(node: Any, seen: set[int]) -> Iterator[inspect.Type]:
 
 
 def _optional(field: Field) -> tuple[str, Any, Any]:
-    annotation: Any = field.annotation
-    extras: list[Any] = []
-    if get_origin(annotation) is Annotated:
-        annotation, *extras = get_args(annotation)
-    metadata = [msgspec.Meta(description=e) if isinstance(e, str) else e for e in extras]
-    union = annotation | msgspec.UnsetType
-    return (field.name, Annotated[(union, *metadata)] if metadata else union, msgspec.UNSET)
+    return (field.name, described(field.annotation) | msgspec.UnsetType, msgspec.UNSET)
 
 
 def _published(

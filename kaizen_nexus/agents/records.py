@@ -1,4 +1,4 @@
-"""Inputs declared by a class that knows how to validate: its own rules hold, all of them."""
+"""Inputs declared by a class that validates them by its own rules."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from typing import Any
 
 import msgspec
 
-from kaizen_nexus.agents.errors import InputError, InvalidInputsError
-from kaizen_nexus.agents.input_errors import input_errors, model_errors
+from kaizen_nexus.agents.errors import (
+    InputError,
+    InvalidInputsError,
+    input_errors,
+    model_errors,
+)
 from kaizen_nexus.agents.schema import (
     JsonSchema,
     from_builtins,
@@ -34,7 +38,7 @@ def is_record(candidate: type) -> bool:
 class RecordModel:
     """The inputs that a signature class declares.
 
-    Defaults, factories, constraints and validators are the class's own. Inputs that it does not
+    The class's own defaults, factories, constraints and validators apply. Inputs that it does not
     declare are refused, unless it is a pydantic model that allows extras.
 
     Parameters

@@ -1,7 +1,7 @@
 """JSON Schema and validation of inputs, both by msgspec.
 
-One struct type is made for each workflow; it validates, fills in defaults and yields the schema,
-so the schema that is published and the check that is made cannot differ.
+One struct type for each workflow validates inputs, fills in defaults and yields the schema, so the
+published schema and the check cannot differ.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, get_args, get_origin
 
 from kaizen_nexus._extras import missing_extra
-from kaizen_nexus.agents.errors import InvalidInputsError
-from kaizen_nexus.agents.input_errors import input_errors
+from kaizen_nexus.agents.errors import InvalidInputsError, input_errors
 from kaizen_nexus.agents.signature import Field
 
 try:
@@ -25,6 +24,7 @@ __all__ = [
     "InputModel",
     "JsonSchema",
     "culprit",
+    "described",
     "from_builtins",
     "is_pydantic_model",
     "schema_of",
@@ -101,14 +101,14 @@ class InputModel:
 
 
 def _struct_field(field: Field) -> tuple[str, Any, Any] | tuple[str, Any]:
-    annotation = _described(field.annotation)
+    annotation = described(field.annotation)
     if field.required:
         return (field.name, annotation)
     default = field.default
     try:
         msgspec.json.encode(default)
     except (TypeError, ValueError):
-        # A sentinel: leave the input out altogether, and the callable applies its own default.
+        # A sentinel: without the input, the callable applies its own default.
         return (field.name, annotation | msgspec.UnsetType, msgspec.UNSET)
     if default is None:
         annotation = annotation if annotation is Any else annotation | None
@@ -122,7 +122,7 @@ def _struct_field(field: Field) -> tuple[str, Any, Any] | tuple[str, Any]:
 
 
 def culprit(fields: Sequence[Field]) -> str:
-    """Return the first field that has no JSON Schema even alone, as the start of a message."""
+    """Return the name of the first field without a JSON Schema, as the start of a message."""
     return next((f"{field.name!r}: " for field in fields if not _has_schema(field)), "")
 
 
@@ -134,8 +134,8 @@ def _has_schema(field: Field) -> bool:
     return True
 
 
-def _described(annotation: Any) -> Any:
-    """Let ``Annotated[str, "what to ask"]`` describe the input, as newcomers write it."""
+def described(annotation: Any) -> Any:
+    """Turn plain strings in ``Annotated[str, "what to ask"]`` into descriptions."""
     if get_origin(annotation) is not Annotated:
         return annotation
     base, *extras = get_args(annotation)
@@ -172,7 +172,7 @@ def schema_of(annotation: Any) -> JsonSchema:
 
 
 def _hoist(node: Any, definitions: JsonSchema) -> Any:
-    """Return `node` with every nested ``$defs`` moved to `definitions`, where references look."""
+    """Return `node` with all nested ``$defs`` moved to `definitions`."""
     if isinstance(node, Mapping):
         for name, definition in node.get("$defs", {}).items():
             definitions[name] = _hoist(definition, definitions)
@@ -194,7 +194,7 @@ def _refers_to(node: Any, reference: str) -> bool:
 
 
 def is_pydantic_model(candidate: Any) -> bool:
-    """Whether `candidate` is a class that pydantic has made a validator for."""
+    """Whether `candidate` is the class of a pydantic model."""
     return inspect.isclass(candidate) and hasattr(candidate, "__pydantic_core_schema__")
 
 
@@ -202,12 +202,12 @@ def _schema_hook(annotation: Any) -> JsonSchema:
     if is_pydantic_model(annotation):
         schema: JsonSchema = annotation.model_json_schema()
         return schema
-    # NotImplementedError would let an annotation with a description pass, and accept anything.
+    # After NotImplementedError, msgspec would accept anything for a type with a description.
     raise TypeError(f"{annotation!r} is not a JSON type")
 
 
 def from_builtins(annotation: Any, value: Any) -> Any:
-    """Convert JSON values to what msgspec itself does not know: pydantic models."""
+    """Convert JSON values to pydantic models, which msgspec does not know."""
     if is_pydantic_model(annotation):
         return annotation.model_validate(value)
     raise TypeError(f"{annotation!r} is not a JSON type")

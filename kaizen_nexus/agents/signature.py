@@ -1,7 +1,7 @@
 """Read the signature of a callable once: parameters, resolved annotations, description.
 
-Nothing here needs an optional dependency, because the deployment cache reads signatures to
-compute its keys even where no schema is ever built.
+Nothing here needs an optional dependency: the deployment cache reads signatures for its keys even
+where no schema is ever built.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["ITERATORS", "CallSignature", "Field", "read_fields", "read_signature
 
 _ASYNC_ITERATORS = frozenset({AsyncGenerator, AsyncIterator})
 ITERATORS = frozenset({Generator, Iterator, *_ASYNC_ITERATORS})
-"""What a callable returns that makes its result piece by piece."""
+"""The return types of callables whose results stream."""
 _INJECTED_MAPPINGS = (dict, Mapping, MutableMapping)
 
 
@@ -49,7 +49,7 @@ class Field:
 
 @dataclass(frozen=True)
 class CallSignature:
-    """What a workflow needs to know about the callable that it invokes."""
+    """The properties of a callable that its workflow depends on."""
 
     qualified_name: str
     fields: tuple[Field, ...]
@@ -59,7 +59,7 @@ class CallSignature:
     wants_session: bool
     output: Any
     is_async: bool
-    """Whether it is to be called, and what it yields to be awaited, on an event loop."""
+    """Whether it returns an awaitable or an asynchronous iterator."""
     is_streaming: bool
     """Whether it is a generator, or returns one."""
     description: str
@@ -87,7 +87,7 @@ def read_signature(function: Callable[..., Any]) -> CallSignature:
 _signatures: weakref.WeakKeyDictionary[FunctionType, tuple[bool, CallSignature]] = (
     weakref.WeakKeyDictionary()
 )
-"""By function; and whether it was read as a method, without its first parameter."""
+"""By function: whether it was read as a method, without its first parameter, and the result."""
 
 
 def _read(function: Callable[..., Any]) -> CallSignature:
@@ -165,7 +165,7 @@ def read_fields(signature_class: type) -> tuple[Field, ...]:
 
 
 def _annotated_source(function: Callable[..., Any]) -> Any:
-    """Return the object that carries the annotations, docstring and colour of `function`."""
+    """Return the function that has the annotations and docstring, and is async or not."""
     while isinstance(function, functools.partial):
         function = function.func
     if inspect.isroutine(function):
@@ -183,7 +183,7 @@ def _resolve(source: Any, label: str) -> dict[str, Any]:
             "module that uses it, outside 'if TYPE_CHECKING'"
         ) from error
     except TypeError:
-        # A mock, or an instance whose class carries no annotations.
+        # A mock, or an instance of a class without annotations.
         return {}
 
 

@@ -1,7 +1,7 @@
-"""Results that are made piece by piece: the chunks that a generator yields, and the whole of them.
+"""Results that a generator yields in chunks, and the whole result.
 
-The whole is what channels answer with that wait for the end: a text, if the chunks are text, and
-otherwise an array of the chunks.
+A channel that waits for the end answers with the whole: a text if the chunks are text, otherwise an
+array of the chunks.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ class StreamOutputs:
     Parameters
     ----------
     annotation
-        The return annotation of the generator; ``Any``, or an iterator of anything, where nothing
-        is said of what it yields, and then nothing is checked.
+        The return annotation of the generator. With ``Any``, or an iterator of ``Any``, chunks are
+        not checked.
     label
         What the output belongs to, for error messages.
 
     Raises
     ------
     TypeError
-        The annotation is not that of an iterator, or what it yields has no JSON representation.
+        The annotation is not an iterator, or its items have no JSON representation.
     """
 
     def __init__(self, annotation: Any, *, label: str) -> None:
@@ -60,18 +60,18 @@ class StreamOutputs:
         Raises
         ------
         InvalidOutputError
-            The chunk has no JSON form, or is not of the type that is declared.
+            The chunk has no JSON form, or does not have the declared type.
         """
         encoded = self._encode(chunk)
         if b"\n" in encoded or b"\r" in encoded:
-            # Only JSON text that the agent made itself, passed on as it is, has line breaks.
+            # `msgspec.Raw`, JSON text that the agent made itself, may have line breaks.
             encoded = msgspec.json.format(encoded, indent=-1)
         return encoded
 
     def join(self, chunks: Sequence[bytes]) -> bytes:
-        """Return the whole of encoded chunks; without a declared type, a text if all are texts."""
+        """Return the whole of encoded chunks; without a declared type, a text if all are text."""
         if self._text or (not self._checked and all(chunk[:1] == b'"' for chunk in chunks)):
-            # What is between the quotes means the same wherever it stands.
+            # JSON strings can be joined without decoding: escapes do not depend on their place.
             return b'"%b"' % b"".join([chunk[1:-1] for chunk in chunks])
         return b"[%b]" % b",".join(chunks)
 
@@ -87,7 +87,7 @@ class StreamOutputs:
 
 
 def _item_type(annotation: Any, label: str) -> Any:
-    """Return what an iterator so annotated yields."""
+    """Return the type of the items of an iterator with this annotation."""
     iterator = _bare(annotation)
     origin = get_origin(iterator) or iterator
     if origin in (Any, object):

@@ -1,7 +1,7 @@
-"""Describe types and signatures structurally, as plain values that a digest can be taken of.
+"""Describe types and signatures by their structure, as plain values with a digest.
 
 Two annotations have the same description exactly when they accept the same values, in any process:
-a dataclass that was edited and reloaded is described anew although its name is the same.
+a dataclass that was edited and reloaded gets another description although its name is the same.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def signature_digest(signature: CallSignature) -> str:
             signature.description,
         )
     )
-    # The dataclass is frozen; a digest that only depends on its fields is no change to it.
+    # The dataclass is frozen, but a digest of its own fields does not change it.
     signature.__dict__[_DIGEST] = digest
     return digest
 
@@ -73,7 +73,7 @@ def describe_type(annotation: Any, enclosing: tuple[Any, ...] = ()) -> Any:
     annotation
         A type, a generic alias, a union, a literal, or anything else that can annotate.
     enclosing
-        The classes that are being described, outermost first: a recursive type refers back.
+        The classes being described, outermost first; a recursive type refers to one of them.
 
     Raises
     ------
@@ -99,14 +99,14 @@ def describe_type(annotation: Any, enclosing: tuple[Any, ...] = ()) -> Any:
 
 
 def type_name(annotation: Any) -> str:
-    """Return `annotation` as a reader would write it; different types may share a name."""
+    """Return `annotation` as source code would name it; different types may share a name."""
     if inspect.isclass(annotation) and not typing.get_args(annotation):
         return annotation.__qualname__
     return _ADDRESS.sub("", str(annotation).replace("typing.", ""))
 
 
 def _members(cls: type, enclosing: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return what a class with declared members declares."""
+    """Return the members that a class declares; empty for an ordinary class."""
     if issubclass(cls, enum.Enum):
         return tuple((member.name, _constant(member.value)) for member in cls)
     if dataclasses.is_dataclass(cls):
@@ -138,7 +138,7 @@ def _annotated(
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
-    """Return what a dataclass field is without an argument, or how that is made."""
+    """Return a dataclass field's default or default factory, or ``"required"``."""
     if field.default is not dataclasses.MISSING:
         return field.default
     return "required" if field.default_factory is dataclasses.MISSING else field.default_factory

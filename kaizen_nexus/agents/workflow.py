@@ -1,8 +1,7 @@
 """The immutable, deployable form of an agent, and the plan that it is bound from.
 
-A plan holds what is the same for every agent of the same shape: schemas, validators, the name of
-the method to call. It never refers to an agent, so a cache of plans keeps no agent alive and can
-never answer with the wrong one.
+A plan holds what all agents of the same shape share: schemas and validators. It never refers to an
+agent, so a cache of plans keeps no agent alive and cannot call the wrong one.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ class WorkflowPlan:
     wants_context: bool
     wants_session: bool
     wants_session_id: bool = False
-    """Whether the agent keeps conversations itself, by the session's id."""
+    """Whether the agent itself keeps conversations by session id."""
 
     @property
     def is_streaming(self) -> bool:
-        """Whether the agent is a generator, which makes its result piece by piece."""
+        """Whether the agent is a generator, which yields its result in chunks."""
         return isinstance(self.outputs, StreamOutputs)
 
     @classmethod
@@ -62,7 +61,7 @@ class WorkflowPlan:
         Raises
         ------
         TypeError
-            An annotation has no JSON Schema, or a generator's says that it is none.
+            An annotation has no JSON Schema, or a generator's is not that of an iterator.
         """
         label = signature.qualified_name
         inputs: InputModel | RecordModel
@@ -159,8 +158,8 @@ class Workflow:
         context
             The session's state; given to an agent that has an input named ``context``.
         session
-            The session; given to an agent that has an input named ``session``, and by its id to
-            one that keeps conversations itself.
+            The session; given to an agent that has an input named ``session``. An agent that keeps
+            conversations itself gets its id.
 
         Returns
         -------

@@ -6,11 +6,11 @@ deployment without a gap takes an app of ours.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-from kaizen_nexus.agents.adapters import describe_agent, foreign_workflow
+from kaizen_nexus.agents.adapters import describe_agent, foreign_workflow, is_workflow
+from kaizen_nexus.agents.kailash import is_imported
 from kaizen_nexus.sessions import NexusSessionManager
 
 __all__ = ["build_for", "check_app", "keep_session_manager", "register"]
@@ -46,7 +46,7 @@ def build_for(app: object, agent: object, name: str) -> object:
     """
     describe_agent(agent)
     workflow = foreign_workflow(agent, name)
-    if _is_a(app, "nexus", "Nexus") and _is_a(workflow, "kaizen_nexus.agents.workflow", "Workflow"):
+    if is_imported(app, "nexus", "Nexus") and is_workflow(workflow):
         raise TypeError(
             f"{type(agent).__qualname__} cannot be deployed on an app of kailash-nexus, which "
             "takes workflows of Kailash, as to_workflow().build() of Kaizen's BaseAgent gives: "
@@ -80,12 +80,6 @@ def keep_session_manager(app: Any, manager: NexusSessionManager | None) -> None:
     """Leave `manager`, or a new one, with an app that has none; nothing else reads it."""
     if not hasattr(app, "_session_manager"):
         app._session_manager = NexusSessionManager() if manager is None else manager
-
-
-def _is_a(value: object, module: str, name: str) -> bool:
-    """Whether `value` is of a class that is imported, if at all, by whoever made the value."""
-    cls = getattr(sys.modules.get(module), name, None)
-    return isinstance(cls, type) and isinstance(value, cls)
 
 
 def _ignore(_: str) -> None:
