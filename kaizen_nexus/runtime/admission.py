@@ -11,16 +11,13 @@ import contextlib
 import sys
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypedDict
 
 from kaizen_nexus.runtime.checks import checked_count, checked_timeout
 from kaizen_nexus.runtime.errors import OverloadedError
 
-__all__ = ["DEFAULT_MAX_WAITING", "Entry", "Gate", "Limit", "Limits"]
-
-T = TypeVar("T")
+__all__ = ["DEFAULT_MAX_WAITING", "Gate", "Limit", "LimitStats", "Limits"]
 
 DEFAULT_MAX_WAITING = 64
 
@@ -28,7 +25,7 @@ DEFAULT_MAX_WAITING = 64
 class Gate:
     """Lets so many through at a time; further ones wait in the order of arrival, or are refused.
 
-    Thread-safe: those who wait may be on different event loops.
+    It belongs to one event loop; `resize` alone may be called from any thread.
 
     Parameters
     ----------
@@ -46,21 +43,12 @@ class Gate:
         self.what = what
         self.running = 0
         self.refused = 0
-        self._lock = threading.Lock()
         self._queue: deque[asyncio.Future[None]] = deque()
 
     @property
     def waiting(self) -> int:
         """How many wait."""
         return len(self._queue)
-
-    def try_enter(self) -> bool:
-        """Go in if there is room, and return whether there was."""
-        with self._lock:
-            if self.running < self.max_running:
-                self.running += 1
-                return True
-            return False
 
     def enter(self) -> asyncio.Future[None] | None:
         """Return what to wait for before going in, or None if one is in at once.
@@ -70,42 +58,42 @@ class Gate:
         OverloadedError
             `max_waiting` others wait already.
         """
-        with self._lock:
-            if self.running < self.max_running:
-                self.running += 1
-                return None
-            if len(self._queue) < self.max_waiting:
-                turn = asyncio.get_running_loop().create_future()
-                self._queue.append(turn)
-                return turn
-            self.refused += 1
-            bound = self.max_running + self.max_waiting
-        raise OverloadedError(f"{bound} {self.what} are in progress")
+        if self.running < self.max_running:
+            self.running += 1
+            return None
+        if len(self._queue) < self.max_waiting:
+            turn = asyncio.get_running_loop().create_future()
+            self._queue.append(turn)
+            return turn
+        self.refused += 1
+        raise OverloadedError(f"{self.max_running + self.max_waiting} {self.what} are in progress")
 
     def leave(self, turn: asyncio.Future[None] | None = None) -> None:
         """Go out, or stop waiting for `turn`, and let the next one in."""
-        with self._lock:
-            if turn is not None and turn in self._queue:
-                self._queue.remove(turn)
-                return
-            self.running -= 1
-            if self._queue:
-                self._admit()
+        if turn is not None and turn in self._queue:
+            self._queue.remove(turn)
+            return
+        self.running -= 1
+        if self._queue:
+            self._admit()
 
     def resize(self, max_running: int, max_waiting: int) -> None:
         """Change the bounds; nobody who is inside or waits is turned away."""
-        with self._lock:
-            self.max_running = max_running
-            self.max_waiting = max_waiting
-            self._admit()
+        self.max_running = max_running
+        self.max_waiting = max_waiting
+        for turn in self._queue.copy():
+            with contextlib.suppress(RuntimeError):  # its event loop has ended
+                turn.get_loop().call_soon_threadsafe(self._admit)
+            break
 
     def _admit(self) -> None:
-        """Let in whom there is room for. The lock is held."""
+        """Let in whom there is room for."""
         while self._queue and self.running < self.max_running:
             turn = self._queue.popleft()
-            with contextlib.suppress(RuntimeError):  # its event loop is closed, and it with that
-                turn.get_loop().call_soon_threadsafe(_grant, turn)
-                self.running += 1
+            self.running += 1
+            # One that was cancelled is about to leave, and lets the next one in then.
+            if not turn.done():
+                turn.set_result(None)
 
 
 @dataclass(frozen=True)
@@ -116,6 +104,20 @@ class Limit:
     """How many of its invocations run and wait; None for no limit but that of all."""
     timeout: float | None = None
     """Seconds that an invocation may take, waiting included; None for the app's."""
+
+
+class _Timeout(TypedDict):
+    timeout: float | None
+
+
+class LimitStats(_Timeout, total=False):
+    """One limit, and how it is used; without `max_running`, it is but a timeout."""
+
+    max_running: int
+    max_waiting: int
+    running: int
+    waiting: int
+    refused: int
 
 
 class Limits:
@@ -192,81 +194,21 @@ class Limits:
         """Return the limit of `name`, if it has one."""
         return self._limits.get(name)
 
-    def numbers(self) -> dict[str, dict[str, float | None]]:
-        """Return each limit, and how it is used, as plain data."""
-        return {name: _numbers(limit) for name, limit in self._limits.copy().items()}
-
-
-class Entry:
-    """One invocation's way through several gates, from the first to the last.
-
-    It holds what it has passed until it leaves: who waits at the last gate is inside the first.
-
-    Raises
-    ------
-    OverloadedError
-        A gate is closed, and its queue full.
-    """
-
-    __slots__ = ("_ahead", "_passed", "_turn")
-
-    def __init__(self, *gates: Gate) -> None:
-        self._ahead = list(gates)
-        self._passed: list[tuple[Gate, asyncio.Future[None] | None]] = []
-        self._turn = self._advance()
-
-    async def then(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Wait until all gates are passed, and return what `work` returns.
-
-        Raises
-        ------
-        OverloadedError
-            A later gate is closed, and its queue full.
-        """
-        while self._turn is not None:
-            await self._turn
-            self._turn = self._advance()
-        return await work()
-
-    def leave(self) -> None:
-        """Leave what was passed, and stop waiting; a second time does nothing."""
-        self._ahead.clear()
-        while self._passed:
-            gate, turn = self._passed.pop()
-            gate.leave(turn)
-
-    def _advance(self) -> asyncio.Future[None] | None:
-        """Return what to wait for before advancing again, or None once all gates are passed."""
-        while self._ahead:
-            gate = self._ahead.pop(0)
-            try:
-                turn = gate.enter()
-            except OverloadedError:
-                self.leave()
-                raise
-            self._passed.append((gate, turn))
-            if turn is not None:
-                return turn
-        return None
+    def stats(self) -> dict[str, LimitStats]:
+        """Return each limit, and how it is used."""
+        return {name: _stats(limit) for name, limit in self._limits.copy().items()}
 
 
 _NO_LIMIT = Limit()
 
 
-def _numbers(limit: Limit) -> dict[str, float | None]:
-    numbers: dict[str, float | None] = {"timeout": limit.timeout}
+def _stats(limit: Limit) -> LimitStats:
+    stats: LimitStats = {"timeout": limit.timeout}
     gate = limit.gate
     if gate is not None:
-        numbers.update(
-            max_running=gate.max_running,
-            max_waiting=gate.max_waiting,
-            running=gate.running,
-            waiting=gate.waiting,
-            refused=gate.refused,
-        )
-    return numbers
-
-
-def _grant(turn: asyncio.Future[None]) -> None:
-    if not turn.done():
-        turn.set_result(None)
+        stats["max_running"] = gate.max_running
+        stats["max_waiting"] = gate.max_waiting
+        stats["running"] = gate.running
+        stats["waiting"] = gate.waiting
+        stats["refused"] = gate.refused
+    return stats

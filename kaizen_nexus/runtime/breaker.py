@@ -18,13 +18,20 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypedDict, TypeVar
 
 from kaizen_nexus.runtime.checks import checked_count
-from kaizen_nexus.runtime.errors import AgentExitError, QuarantinedError, RunFailedError
+from kaizen_nexus.runtime.errors import AbandonedError, QuarantinedError, RunFailedError
 
-__all__ = ["DEFAULT_QUARANTINE", "SWITCH", "Attempt", "Breaker", "Quarantine", "in_force"]
+__all__ = [
+    "DEFAULT_QUARANTINE",
+    "SWITCH",
+    "Attempt",
+    "Breaker",
+    "BreakerStats",
+    "Quarantine",
+    "in_force",
+]
 
 T = TypeVar("T")
 
@@ -92,6 +99,19 @@ def in_force(settings: Quarantine | None) -> Quarantine | None:
     return None if os.environ.get(SWITCH) == "off" else settings
 
 
+class BreakerStats(TypedDict):
+    """How a deployment has done lately."""
+
+    version: int
+    circuit: Literal["closed", "open", "half-open"]
+    recent_failures: int
+    opened: int
+    refused: int
+    abandoned: int
+    blocked: int
+    isolated: bool
+
+
 class Breaker:
     """Decides whether a deployment's agent is called. Thread-safe; O(1) for each run.
 
@@ -138,7 +158,7 @@ class Breaker:
         self._caught_at = -math.inf
 
     def attempt(self) -> Attempt:
-        """Return a run that may be made, to be entered as a context manager.
+        """Return a call of the agent that may be made.
 
         Raises
         ------
@@ -149,8 +169,8 @@ class Breaker:
             return Attempt(self, self._epoch)
         return self._checked_attempt()
 
-    def numbers(self) -> dict[str, Any] | None:
-        """Return how the deployment has done lately, as plain data; None if nothing failed."""
+    def stats(self) -> BreakerStats | None:
+        """Return how the deployment has done lately; None if nothing ever failed."""
         history = self.history
         if not (history or self.opened or self.abandoned or self.blocked):
             return None
@@ -283,21 +303,19 @@ class Breaker:
 
 
 class Attempt:
-    """One run of a deployment's agent, as its breaker sees it.
+    """One call of a deployment's agent, as its breaker counts it.
 
-    The block that it is the context manager of lasts as long as somebody waits for the run, which
-    may be shorter than the agent's own work.
+    The agent may go on after `close`, when nobody waits for it any more. It counts as abandoned
+    from then on until `end`. Both may be called from different threads.
     """
 
-    begun = False
-    running = False
-    abandoned = False
-    blocked = False
+    __slots__ = ("_breaker", "abandoned", "begun", "blocked", "closed", "epoch", "probe", "running")
 
     def __init__(self, breaker: Breaker, epoch: int, probe: bool = False) -> None:
         self._breaker = breaker
         self.epoch = epoch
         self.probe = probe
+        self.begun = self.running = self.closed = self.abandoned = self.blocked = False
 
     @property
     def isolated(self) -> bool:
@@ -306,8 +324,17 @@ class Attempt:
         return breaker.isolated or (self.probe and breaker.blocked > 0)
 
     def begin(self) -> None:
-        """Note that the agent is called."""
+        """Note that the agent is called.
+
+        Raises
+        ------
+        AbandonedError
+            Nobody waits for it any more, so it must not be called.
+        """
         self.begun = self.running = True
+        if self.closed:
+            self.end()
+            raise AbandonedError
 
     def end(self) -> None:
         """Note that the agent has come to its end, whether or not somebody still waits for it."""
@@ -328,21 +355,15 @@ class Attempt:
         self.blocked = True
         self._breaker.caught(seconds, where)
 
-    def __enter__(self) -> Attempt:
-        return self
-
-    def __exit__(
-        self,
-        _: type[BaseException] | None,
-        error: BaseException | None,
-        __: TracebackType | None,
-    ) -> None:
+    def close(self, error: Exception | None) -> None:
+        """Note how the run ended for whoever waited for it; the agent may go on."""
         breaker = self._breaker
+        self.closed = True
         if error is None:
             if breaker.history or self.probe or self.blocked:
                 breaker.record(self, failed=self.blocked)
             return
         if self.running:
             breaker.leave(self)
-        counts = self.begun and isinstance(error, (RunFailedError, AgentExitError))
+        counts = self.begun and isinstance(error, RunFailedError)
         breaker.record(self, failed=True if counts else None)

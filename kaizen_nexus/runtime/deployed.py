@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from kaizen_nexus.agents.kailash import KailashTarget
 from kaizen_nexus.deployment.target import API_PREFIX
+from kaizen_nexus.runtime.ways import Way, way_of
 
 if TYPE_CHECKING:
     from kaizen_nexus.agents.workflow import Workflow
@@ -33,6 +34,11 @@ class Deployment:
     prefix: str = API_PREFIX
     sessions: bool = False
     """Whether an invocation without a session gets a new one."""
+    way: Way = field(init=False, repr=False)
+    """How the agent is called."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "way", way_of(self.workflow.plan))
 
     def answers_as(self, workflow: Workflow, prefix: str, sessions: bool) -> bool:
         """Whether deploying `workflow` like that would make no difference to anybody."""

@@ -1,16 +1,35 @@
-"""What the app says of itself: health, readiness and its numbers."""
+"""What the app reports of itself: health, readiness and statistics."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from kaizen_nexus._accel import IMPLEMENTATION
 from kaizen_nexus.deployment.cache import get_deployment_cache
-from kaizen_nexus.runtime.service import Runtime
 
-__all__ = ["Health"]
+if TYPE_CHECKING:
+    from kaizen_nexus.runtime.admission import LimitStats
+    from kaizen_nexus.runtime.breaker import BreakerStats
+    from kaizen_nexus.runtime.executor import ExecutorStats
+    from kaizen_nexus.runtime.replays import ReplayStats
+    from kaizen_nexus.runtime.service import Runtime
+
+__all__ = ["Health", "RuntimeStats"]
+
+
+class RuntimeStats(TypedDict):
+    """All measurements of an app."""
+
+    operations: dict[str, Any]
+    workflows: dict[str, Any]
+    sessions: dict[str, Any]
+    deployment_cache: Any
+    replays: ReplayStats
+    executor: ExecutorStats
+    limits: dict[str, LimitStats]
+    quarantine: dict[str, list[BreakerStats]]
 
 
 class Health:
@@ -47,26 +66,16 @@ class Health:
             report["discovery"] = self.discovery
         return report
 
-    def numbers(self) -> dict[str, Any]:
-        """Return all measurements as plain data; durations in seconds."""
-        executor = self._runtime.executor
+    def stats(self) -> RuntimeStats:
+        """Return all measurements; durations in seconds."""
+        runtime = self._runtime
         return {
-            "operations": self._runtime.metrics.get_summary(),
-            "workflows": self._runtime.registry.meters.summary(),
-            "sessions": self._runtime.sessions.get_session_metrics(),
+            "operations": runtime.metrics.get_summary(),
+            "workflows": runtime.registry.meters.summary(),
+            "sessions": runtime.sessions.get_session_metrics(),
             "deployment_cache": get_deployment_cache().stats(),
-            "replays": self._runtime.replays.figures(),
-            "executor": {
-                "pending": executor.pending,
-                "waiting": executor.waiting,
-                "max_running": executor.max_running,
-                "max_pending": executor.max_pending,
-                "max_threads": executor.max_threads,
-                "refused": executor.refused,
-                "timed_out": executor.timed_out,
-                "given_up": executor.given_up,
-                "abandoned_threads": executor.abandoned_threads,
-            },
-            "limits": self._runtime.limits.numbers(),
-            "quarantine": self._runtime.registry.breakers(),
+            "replays": runtime.replays.stats(),
+            "executor": runtime.executor.stats(),
+            "limits": runtime.limits.stats(),
+            "quarantine": runtime.registry.breaker_stats(),
         }

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from kaizen_nexus.access.callers import ANONYMOUS, Caller
+from kaizen_nexus.runtime.deployed import Deployment
 
 __all__ = ["NEW_SESSION", "Invocation", "Result"]
 
@@ -16,9 +17,10 @@ NEW_SESSION = "new"
 
 
 class Invocation(msgspec.Struct, frozen=True):
-    """One request to run a workflow."""
+    """One request to run a workflow: all that was found of it, once, when it came in."""
 
-    name: str
+    deployment: Deployment
+    """What `Runtime.find` returned: the caller may use it."""
     channel: str
     inputs: Mapping[str, Any] = {}
     session_id: str | None = None
@@ -36,6 +38,11 @@ class Invocation(msgspec.Struct, frozen=True):
     agent waits."""
     idempotency_key: str | None = None
     """The same for each attempt at this invocation, and for no other one of the caller."""
+
+    @property
+    def name(self) -> str:
+        """The name that the workflow is deployed under."""
+        return self.deployment.workflow.name
 
 
 class Result(msgspec.Struct, frozen=True):

@@ -6,9 +6,13 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kaizen_nexus.runtime.streaming import ThreadSteps
+from kaizen_nexus.runtime.streaming import END, ThreadSteps
+
+if TYPE_CHECKING:
+    from kaizen_nexus.runtime.breaker import Attempt
+    from kaizen_nexus.runtime.threads import ThreadPool
 
 __all__ = ["IsolatedCall", "IsolatedIterator", "IsolatedSteps"]
 
@@ -55,12 +59,13 @@ class IsolatedIterator:
 
     Parameters
     ----------
-    iterator
-        The asynchronous one.
+    invoke
+        Returns the asynchronous one, or an awaitable of it; called in the task.
     """
 
-    def __init__(self, iterator: Any) -> None:
-        self._iterator = iterator
+    def __init__(self, invoke: Callable[[], Any]) -> None:
+        self._invoke = invoke
+        self._iterator: Any = None
         self._loop = asyncio.new_event_loop()
         self._task: asyncio.Task[None] | None = None
         self._asked: asyncio.Queue[_Step] = asyncio.Queue()
@@ -72,7 +77,7 @@ class IsolatedIterator:
 
     def __next__(self) -> Any:
         try:
-            return self._run(self._iterator.__anext__)
+            return self._run(self._next)
         except StopAsyncIteration:
             raise StopIteration from None
 
@@ -94,6 +99,13 @@ class IsolatedIterator:
                 with contextlib.suppress(asyncio.CancelledError):
                     self._loop.run_until_complete(self._task)
             self._loop.close()
+
+    async def _next(self) -> Any:
+        if self._iterator is None:
+            self._iterator = self._invoke()
+            if inspect.isawaitable(self._iterator):
+                self._iterator = await self._iterator
+        return await self._iterator.__anext__()
 
     def _run(self, function: Callable[[], Any]) -> Any:
         if self._task is None:
@@ -150,14 +162,28 @@ class _Step:
 
 
 class IsolatedSteps(ThreadSteps):
-    """Iterates over an `IsolatedIterator`."""
+    """Iterates in threads over an asynchronous iterator that has an event loop of its own."""
 
     _iterator: IsolatedIterator
+
+    def __init__(
+        self,
+        invoke: Callable[[], Any],
+        attempt: Attempt,
+        threads: ThreadPool,
+        closing: ThreadPool,
+    ) -> None:
+        super().__init__(invoke, attempt, threads, closing)
+        self._iterator = IsolatedIterator(invoke)
 
     async def close(self) -> None:
         """Let the iterator go, cancelling the step that it is in the middle of."""
         self._iterator.cancel()
         await super().close()
+
+    def _next(self) -> Any:
+        self._attempt.begin()
+        return next(self._iterator, END)
 
 
 def _cancel(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:

@@ -7,12 +7,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timezone
 from types import MappingProxyType
-from typing import Any
 
 from kaizen_nexus.agents.workflow import Workflow
 from kaizen_nexus.deployment.target import CHANNELS, MAX_KEEP
 from kaizen_nexus.monitoring import WorkflowMeters
-from kaizen_nexus.runtime.breaker import DEFAULT_QUARANTINE, Breaker, Quarantine, in_force
+from kaizen_nexus.runtime.breaker import (
+    DEFAULT_QUARANTINE,
+    Breaker,
+    BreakerStats,
+    Quarantine,
+    in_force,
+)
 from kaizen_nexus.runtime.deployed import Channels, Deployment, History, State
 from kaizen_nexus.runtime.errors import VersionNotKeptError, WorkflowNotFoundError
 
@@ -243,14 +248,14 @@ class Registry:
             if channel in channels
         }
 
-    def breakers(self) -> dict[str, list[dict[str, Any]]]:
-        """Return how deployments do that have not always done well, as plain data, by name."""
-        troubled: dict[str, list[dict[str, Any]]] = {}
+    def breaker_stats(self) -> dict[str, list[BreakerStats]]:
+        """Return how the deployments do that have failed lately, by name."""
+        troubled: dict[str, list[BreakerStats]] = {}
         for name, channels in self.deployed().items():
             for deployment in dict.fromkeys(channels.values()):
-                numbers = deployment.breaker.numbers()
-                if numbers is not None:
-                    troubled.setdefault(name, []).append(numbers)
+                stats = deployment.breaker.stats()
+                if stats is not None:
+                    troubled.setdefault(name, []).append(stats)
         return troubled
 
     def names(self) -> list[str]:

@@ -9,18 +9,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-import threading
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import msgspec
 
 from kaizen_nexus._accel import cache_key
+from kaizen_nexus._errors import NexusError
 from kaizen_nexus.runtime.errors import (
     AbandonedError,
     IdempotencyKeyError,
@@ -29,11 +28,14 @@ from kaizen_nexus.runtime.errors import (
     RunFailedError,
 )
 from kaizen_nexus.runtime.invocation import Result
+from kaizen_nexus.runtime.run import Run
 
 if TYPE_CHECKING:
     from kaizen_nexus.runtime.invocation import Invocation
 
-__all__ = ["DEFAULT_TTL", "MAX_KEY_LENGTH", "Replays"]
+__all__ = ["DEFAULT_TTL", "MAX_KEY_LENGTH", "ReplayStats", "Replays"]
+
+E = TypeVar("E", bound=BaseException)
 
 DEFAULT_TTL = 86_400.0
 DEFAULT_MAX_ENTRIES = 10_000
@@ -46,16 +48,28 @@ _ENTRY_BYTES = 1_024
 """What an entry takes besides the body of its result, rounded up."""
 
 _Key = tuple[str, str]
-_Outcome = Result | BaseException
 
 
-@dataclass(slots=True)
-class _Run:
-    """A run in progress."""
+class ReplayStats(TypedDict):
+    """What is kept and in progress, and what was counted since the start."""
+
+    kept: int
+    bytes: int
+    running: int
+    waiting: int
+    replayed: int
+    reused: int
+    evicted: int
+    expired: int
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    """A run in progress, and all who wait for it; the first has begun it."""
 
     digest: str
-    settled: Future[_Outcome | None] = field(default_factory=Future)
-    """None if it was cancelled, as happens when the event loop that it is on ends."""
+    loop: asyncio.AbstractEventLoop
+    waiting: list[Replay] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +77,65 @@ class _Kept:
     """How a run ended that is over."""
 
     digest: str
-    outcome: _Outcome
+    outcome: Result | RunFailedError
     size: int
     expires: float
+
+
+class Replay(Run):
+    """One request with an idempotency key: it has the outcome of a run that several may wait for.
+
+    Giving it up gives up nothing but the wait: the run goes on, since the request may come again.
+    """
+
+    __slots__ = ("_left", "_watcher")
+
+    def __init__(self, told: Callable[[Run], object]) -> None:
+        super().__init__(told)
+        self._left: Callable[[], object] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    def give_up(self) -> None:
+        """Wait no longer."""
+        super().give_up()
+        self.end(AbandonedError())
+
+    def end(self, outcome: Result | BaseException, *, replayed: bool = False) -> None:
+        """Take the outcome of the run, unless the request was given up, and tell who waits."""
+        if self.ended:
+            return
+        self.ended = True
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if self._left is not None:
+            self._left()
+        if isinstance(outcome, Result):
+            self._result = msgspec.structs.replace(outcome, replayed=True) if replayed else outcome
+        elif replayed and isinstance(outcome, RunFailedError):
+            self._error = _copy(outcome, replayed=True)
+        else:
+            self._error = outcome
+        self.tell()
+
+    def wait(
+        self,
+        caller_gone: Callable[[], Awaitable[object]] | None,
+        left: Callable[[], object] | None,
+    ) -> None:
+        """Wait for the run, and call `left` at the end; end when the caller has gone."""
+        self._left = left
+        if caller_gone is not None:
+            self._watcher = asyncio.get_running_loop().create_task(self._watch(caller_gone))
+
+    async def _watch(self, caller_gone: Callable[[], Awaitable[object]]) -> None:
+        await caller_gone()
+        self.end(AbandonedError())
 
 
 class Replays:
     """Runs what has an idempotency key once, and remembers how that ended.
 
-    Thread-safe: callers may be on different event loops. Everything is kept in this process and
-    gone with it.
+    Everything is kept in this process and gone with it.
 
     Parameters
     ----------
@@ -82,7 +145,8 @@ class Replays:
         How many outcomes are kept, and how many bytes they may take together; beyond that the least
         recently used is forgotten.
     max_waiting
-        How many may wait for somebody else's run; further ones are refused.
+        How many requests may wait for a run that an earlier one has begun; further ones are
+        refused.
     clock
         Monotonic seconds.
     """
@@ -102,128 +166,104 @@ class Replays:
         self.max_bytes = max_bytes
         self.max_waiting = max_waiting
         self._clock = clock
-        self._lock = threading.Lock()
-        self._running: dict[_Key, _Run] = {}
+        self._running: dict[_Key, _Running] = {}
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
-        # The loop refers to its tasks weakly, and a caller may leave before its run ends.
-        self._tasks: set[asyncio.Task[Result]] = set()
         self._bytes = self._waiting = 0
         self._replayed = self._reused = self._evicted = self._expired = 0
 
-    def figures(self) -> dict[str, int]:
+    def stats(self) -> ReplayStats:
         """Return what is kept and in progress, and what was counted since the start."""
-        with self._lock:
-            return {
-                "kept": len(self._kept),
-                "bytes": self._bytes,
-                "running": len(self._running),
-                "waiting": self._waiting,
-                "replayed": self._replayed,
-                "reused": self._reused,
-                "evicted": self._evicted,
-                "expired": self._expired,
-            }
+        return {
+            "kept": len(self._kept),
+            "bytes": self._bytes,
+            "running": len(self._running),
+            "waiting": self._waiting,
+            "replayed": self._replayed,
+            "reused": self._reused,
+            "evicted": self._evicted,
+            "expired": self._expired,
+        }
 
-    async def once(
+    def start(
         self,
         invocation: Invocation,
-        run: Callable[[Invocation], Coroutine[Any, Any, Result]],
-    ) -> Result:
-        """Return what `run` returns for `invocation`, or returned when it was asked before.
+        ended: Callable[[Run], object],
+        begin: Callable[[Invocation, Callable[[Run], object]], object],
+    ) -> Run:
+        """Return a run of `invocation`, or one that ends as an earlier one with its key does.
 
-        A run goes on when whoever asked for it leaves, since they may ask again: `run` gets an
+        A run goes on when whoever asked for it leaves, since they may ask again: `begin` gets an
         invocation without `caller_gone`. How it ended is kept if the agent was called, or may have
-        been; a refusal is not. Whoever waits for a run that is refused is refused with it.
+        been; a refusal is not. Who waits for a run that is refused is refused with it.
 
-        Raises
-        ------
-        IdempotencyKeyError
-            The key is malformed, or the inputs cannot be compared.
-        IdempotencyKeyReusedError
-            The caller has used the key for another workflow, channel, session or other inputs.
-        OverloadedError
-            `max_waiting` wait for runs of others.
-        AbandonedError
-            The caller has gone; the run goes on.
+        The run that is returned ends with an `IdempotencyKeyError` if the key is malformed or the
+        inputs cannot be compared, an `IdempotencyKeyReusedError` if the caller has used the key for
+        anything else, and an `OverloadedError` if `max_waiting` wait.
         """
-        key, digest = _identity(invocation)
-        while True:
-            known, begins = self._claim(key, digest)
-            if isinstance(known, _Kept):
-                return _told_again(known.outcome)
-            if begins:
-                task = asyncio.ensure_future(
-                    run(msgspec.structs.replace(invocation, caller_gone=None))
-                )
-                self._tasks.add(task)
-                task.add_done_callback(partial(self._settle, key, known))
-            outcome = await self._wait(known, invocation.caller_gone, counted=not begins)
-            if outcome is not None:
-                return _told(outcome) if begins else _told_again(outcome)
-
-    def _claim(self, key: _Key, digest: str) -> tuple[_Kept | _Run, bool]:
-        """Return what is known of the key, and whether that is a run which is to begin now."""
-        with self._lock:
-            kept = self._kept.get(key)
-            if kept is not None and kept.expires <= self._clock():
-                self._forget(key)
-                self._expired += 1
-                kept = None
-            known = kept or self._running.get(key)
-            if known is None:
-                begun = self._running[key] = _Run(digest)
-                return begun, True
-            if known.digest != digest:
-                self._reused += 1
-                raise IdempotencyKeyReusedError
-            if isinstance(known, _Kept):
-                self._kept.move_to_end(key)
-            elif self._waiting >= self.max_waiting:
-                raise OverloadedError(f"{self.max_waiting} requests wait for a run of their key")
-            else:
-                self._waiting += 1
-            self._replayed += 1
-            return known, False
-
-    async def _wait(
-        self,
-        current: _Run,
-        caller_gone: Callable[[], Awaitable[object]] | None,
-        *,
-        counted: bool,
-    ) -> _Outcome | None:
-        settled = asyncio.wrap_future(current.settled)
-        watcher = None if caller_gone is None else asyncio.ensure_future(_awaited(caller_gone))
+        replay = Replay(ended)
         try:
-            await asyncio.wait(
-                (settled,) if watcher is None else (settled, watcher),
-                return_when=asyncio.FIRST_COMPLETED,
+            key, digest = _identity(invocation)
+            known, begins = self._claim(key, digest)
+        except NexusError as error:
+            replay.end(error)
+            return replay
+        if isinstance(known, _Kept):
+            replay.end(known.outcome, replayed=True)
+            return replay
+        known.waiting.append(replay)
+        if begins:
+            alone = msgspec.structs.replace(invocation, caller_gone=None)
+            begin(alone, partial(self._settle, key, known))
+        if not replay.ended:
+            replay.wait(invocation.caller_gone, None if begins else self._leave)
+        return replay
+
+    def _leave(self) -> None:
+        self._waiting -= 1
+
+    def _claim(self, key: _Key, digest: str) -> tuple[_Kept | _Running, bool]:
+        """Return what is known of the key, and whether that is a run which is to begin now."""
+        kept = self._kept.get(key)
+        if kept is not None and kept.expires <= self._clock():
+            self._forget(key)
+            self._expired += 1
+            kept = None
+        known = kept or self._running.get(key)
+        loop = asyncio.get_running_loop()
+        if known is None or (isinstance(known, _Running) and known.loop is not loop):
+            begun = self._running[key] = _Running(digest, loop)
+            return begun, True
+        if known.digest != digest:
+            self._reused += 1
+            raise IdempotencyKeyReusedError
+        if isinstance(known, _Kept):
+            self._kept.move_to_end(key)
+        elif self._waiting >= self.max_waiting:
+            raise OverloadedError(
+                f"{self.max_waiting} requests wait for runs with their idempotency keys"
             )
-        finally:
-            if watcher is not None:
-                watcher.cancel()
-            if counted:
-                with self._lock:
-                    self._waiting -= 1
-        if not settled.done():
-            raise AbandonedError
-        return settled.result()
+        else:
+            self._waiting += 1
+        self._replayed += 1
+        return known, False
 
-    def _settle(self, key: _Key, current: _Run, task: asyncio.Task[Result]) -> None:
+    def _settle(self, key: _Key, current: _Running, run: Run) -> None:
         """Keep how a run ended, and tell everybody who waits for it."""
-        self._tasks.discard(task)
-        outcome: _Outcome | None = None
-        if not task.cancelled():
-            outcome = task.exception() or task.result()
-        with self._lock:
+        outcome: Result | BaseException
+        try:
+            outcome = run.outcome()
+        except Exception as error:
+            outcome = error
+        if self._running.get(key) is current:
             del self._running[key]
-            if isinstance(outcome, Result):
-                self._keep(key, current.digest, outcome, _ENTRY_BYTES + len(outcome.body))
-            elif isinstance(outcome, RunFailedError):
-                self._keep(key, current.digest, _copy(outcome), _ENTRY_BYTES)
-        current.settled.set_result(outcome)
+        if isinstance(outcome, Result):
+            self._keep(key, current.digest, outcome, _ENTRY_BYTES + len(outcome.body))
+        elif isinstance(outcome, RunFailedError):
+            self._keep(key, current.digest, _copy(outcome), _ENTRY_BYTES)
+        for number, replay in enumerate(current.waiting):
+            replay.end(outcome, replayed=number > 0)
 
-    def _keep(self, key: _Key, digest: str, outcome: _Outcome, size: int) -> None:
+    def _keep(self, key: _Key, digest: str, outcome: Result | RunFailedError, size: int) -> None:
         self._kept[key] = _Kept(digest, outcome, size, self._clock() + self.ttl)
         self._bytes += size
         while self._bytes > self.max_bytes or len(self._kept) > self.max_entries:
@@ -274,28 +314,9 @@ def _abridged(value: Any) -> Any:
     return value if copy is None else copy
 
 
-def _told(outcome: _Outcome) -> Result:
-    if isinstance(outcome, Result):
-        return outcome
-    raise outcome
-
-
-def _told_again(outcome: _Outcome) -> Result:
-    """Return or raise how a run ended that the caller has not begun."""
-    if isinstance(outcome, Result):
-        return msgspec.structs.replace(outcome, replayed=True)
-    if isinstance(outcome, RunFailedError):
-        raise _copy(outcome, replayed=True)
-    raise outcome
-
-
-def _copy(error: BaseException, **changes: Any) -> BaseException:
+def _copy(error: E, **changes: Any) -> E:
     """Return an error of its own: one that is raised collects frames, and all that they hold."""
     copy = type(error).__new__(type(error))
     BaseException.__init__(copy, *error.args)  # the class's own would word the message anew
     vars(copy).update(vars(error), **changes)
     return copy
-
-
-async def _awaited(call: Callable[[], Awaitable[object]]) -> None:
-    await call()

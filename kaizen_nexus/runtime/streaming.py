@@ -2,22 +2,29 @@
 
 A generator is closed exactly once, and never while it runs: an asynchronous one by the task that
 iterates over it; a synchronous one in a thread, and if that is in the middle of a step when it is
-given up, by that thread when the step is over.
+given up, by that thread when the step is over. The agent counts as running until then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import logging
 import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kaizen_nexus.runtime.errors import AbandonedError, AgentExitError, ResultTooLargeError
+from kaizen_nexus.runtime.errors import (
+    AbandonedError,
+    AgentExitError,
+    OverloadedError,
+    ResultTooLargeError,
+)
 
 if TYPE_CHECKING:
     from kaizen_nexus.agents.streams import StreamOutputs
+    from kaizen_nexus.runtime.breaker import Attempt
     from kaizen_nexus.runtime.threads import ThreadPool
 
 __all__ = ["MAX_BYTES", "MAX_CHUNKS", "AsyncSteps", "Steps", "ThreadSteps", "collect"]
@@ -47,15 +54,24 @@ class AsyncSteps:
 
     Parameters
     ----------
-    iterator
-        An asynchronous iterator.
+    invoke
+        Returns the asynchronous iterator, or an awaitable of it.
+    attempt
+        Is told when the agent begins, and when it has ended.
     """
 
-    def __init__(self, iterator: Any) -> None:
-        self._iterator = iterator
+    def __init__(self, invoke: Callable[[], Any], attempt: Attempt) -> None:
+        self._invoke = invoke
+        self._attempt = attempt
+        self._iterator: Any = None
 
     async def step(self) -> Any:
         """Return the next chunk, or `END`."""
+        if self._iterator is None:
+            self._attempt.begin()
+            self._iterator = self._invoke()
+            if inspect.isawaitable(self._iterator):
+                self._iterator = await self._iterator
         try:
             chunk = await self._iterator.__anext__()
         except StopAsyncIteration:
@@ -66,9 +82,12 @@ class AsyncSteps:
 
     async def close(self) -> None:
         """Let the iterator go."""
-        close = getattr(self._iterator, "aclose", None)
-        if close is not None:
-            await close()
+        try:
+            close = getattr(self._iterator, "aclose", None)
+            if close is not None:
+                await close()
+        finally:
+            self._attempt.end()
 
 
 class ThreadSteps:
@@ -76,18 +95,28 @@ class ThreadSteps:
 
     Parameters
     ----------
-    iterator
-        A synchronous iterator.
+    invoke
+        Returns the iterator; called in a thread.
+    attempt
+        Is told when the agent begins, and when it has ended.
     threads
         Where it runs.
     closing
         Where it is closed: a full pool of running agents must not keep one from cleaning up.
     """
 
-    def __init__(self, iterator: Any, threads: ThreadPool, closing: ThreadPool) -> None:
-        self._iterator = iterator
+    def __init__(
+        self,
+        invoke: Callable[[], Any],
+        attempt: Attempt,
+        threads: ThreadPool,
+        closing: ThreadPool,
+    ) -> None:
+        self._invoke = invoke
+        self._attempt = attempt
         self._threads = threads
         self._closing = closing
+        self._iterator: Any = None
         # One for all steps: what a generator sets in one is what it finds in the next.
         self._context = contextvars.copy_context()
         self._lock = threading.Lock()
@@ -106,7 +135,14 @@ class ThreadSteps:
             self._closed = True
             if self._stepping:
                 return
-        await self._closing.run(self._close)
+        if self._iterator is None:
+            self._attempt.end()
+            return
+        try:
+            await self._closing.run(self._close)
+        except OverloadedError:
+            self._attempt.end()  # it is not closed, but it does not run
+            raise
 
     def _step(self) -> Any:
         with self._lock:
@@ -114,7 +150,7 @@ class ThreadSteps:
                 return END
             self._stepping = True
         try:
-            return self._context.run(next, self._iterator, END)
+            return self._context.run(self._next)
         finally:
             with self._lock:
                 self._stepping = False
@@ -122,10 +158,19 @@ class ThreadSteps:
             if given_up:
                 self._close_unheard()
 
+    def _next(self) -> Any:
+        if self._iterator is None:
+            self._attempt.begin()
+            self._iterator = self._invoke()
+        return next(self._iterator, END)
+
     def _close(self) -> None:
-        close = getattr(self._iterator, "close", None)
-        if close is not None:
-            self._context.run(close)
+        try:
+            close = getattr(self._iterator, "close", None)
+            if close is not None:
+                self._context.run(close)
+        finally:
+            self._attempt.end()
 
     def _close_unheard(self) -> None:
         try:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-import weakref
-from asyncio import AbstractEventLoop, get_running_loop
+from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
+from queue import Empty, SimpleQueue
 from typing import Any
 
-from kaizen_nexus._extras import missing_extra
 from kaizen_nexus.runtime.errors import OverloadedError
 
 try:
-    from anyio import CapacityLimiter, to_thread
-except ModuleNotFoundError as error:
-    missing_extra("running workflows", "serve", error)
+    # What makes `anyio.from_thread.run` work in a thread; anyio offers no other way.
+    from anyio._core._eventloop import claim_worker_thread, get_async_backend
+except ImportError:
+    claim_worker_thread = None  # type: ignore[assignment]
 
 __all__ = ["ThreadPool"]
 
+MAX_IDLE = 10.0
+"""Seconds after which a thread ends that has nothing to do."""
+
 
 class ThreadPool:
-    """Runs functions in threads, so many at a time.
+    """Runs functions in daemon threads, so many at a time, for one event loop.
 
     Nothing can stop a thread. Who stops waiting for one gives its place back, so that others find
     one, and the thread is counted as abandoned until it ends: there are never more than five times
@@ -33,16 +38,27 @@ class ThreadPool:
         How many functions run at the same time; further ones wait. Four times as many threads may
         be abandoned: one agent that hangs can leave as many as run at a time, and must not have the
         others refused.
+    withdraws
+        Whether a function is not called any more if nobody waits for it when it is its turn.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, withdraws: bool = True) -> None:
         self.size = size
         self.max_abandoned = 4 * size
         self.abandoned = 0
+        self._withdraws = withdraws
+        # Those that have a thread, and those that wait for one; both on the event loop alone.
+        self._running = 0
+        self._waiting: deque[_Call] = deque()
         self._lock = threading.Lock()
-        self._limiters: weakref.WeakKeyDictionary[AbstractEventLoop, CapacityLimiter] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._idle = 0
+        """How many threads wait for a call, besides those that one in the queue is for."""
+        self._queue: SimpleQueue[_Call] = SimpleQueue()
+
+    def reset(self) -> None:
+        """Forget the calls of an event loop that has ended."""
+        self._running = 0
+        self._waiting.clear()
 
     async def run(self, function: Callable[[], Any]) -> Any:
         """Return what `function` returns in a thread; when cancelled, leave it to itself.
@@ -53,53 +69,134 @@ class ThreadPool:
             As many threads as may be were abandoned and have not ended.
         """
         if self.abandoned >= self.max_abandoned:
-            raise OverloadedError(f"{self.abandoned} threads run on that nobody waits for any more")
-        work = _Work(function, self._count)
+            raise OverloadedError(
+                f"{self.abandoned} threads are still running agents that were given up"
+            )
+        call = _Call(function, asyncio.get_running_loop())
+        self._waiting.append(call)
+        self._admit()
         try:
-            return await to_thread.run_sync(work, limiter=self._limiter(), abandon_on_cancel=True)
+            await call.over
         except asyncio.CancelledError:
-            work.abandon()
+            self._abandon(call)
             raise
+        return call.outcome()
 
-    def _limiter(self) -> CapacityLimiter:
-        """Return this event loop's share of the pool; there is one loop in all but tests."""
-        loop = get_running_loop()
-        limiter = self._limiters.get(loop)
-        if limiter is None:
-            limiter = self._limiters[loop] = CapacityLimiter(self.size)
-        return limiter
-
-    def _count(self, change: int) -> None:
-        with self._lock:
-            self.abandoned += change
-
-
-class _Work:
-    """A call of a function that counts from when it is abandoned until it ends."""
-
-    def __init__(self, function: Callable[[], Any], count: Callable[[int], None]) -> None:
-        self._function = function
-        self._count = count
-        self._lock = threading.Lock()
-        self._running = False
-        self._abandoned = False
-
-    def __call__(self) -> Any:
-        with self._lock:
-            if self._abandoned:  # after a thread had taken it, and before it began
-                return None
-            self._running = True
-        try:
-            return self._function()
-        finally:
+    def _admit(self) -> None:
+        while self._waiting and self._running < self.size:
+            call = self._waiting.popleft()
+            self._running += 1
             with self._lock:
-                self._running = False
-                if self._abandoned:
-                    self._count(-1)
+                is_idle = self._idle > 0
+                self._idle -= is_idle
+            if is_idle:
+                self._queue.put(call)
+                continue
+            name = "kaizen-nexus-agent"
+            thread = threading.Thread(target=self._serve, args=(call,), name=name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system has no more threads
+                call.error = error
+                self._done(call)
 
-    def abandon(self) -> None:
-        """Count the call if it runs; one that has not begun never will."""
+    def _done(self, call: _Call) -> None:
+        """Give back a call's place, and wake who waits; on the event loop."""
+        if not call.abandoned:
+            self._running -= 1
+            if not call.over.done():
+                call.over.set_result(None)
+            self._admit()
+
+    def _abandon(self, call: _Call) -> None:
+        if call.over.done() and not call.over.cancelled():
+            return  # cancelled, but not before it was over
+        if call in self._waiting:
+            if self._withdraws:
+                self._waiting.remove(call)
+            return
         with self._lock:
-            self._abandoned = True
-            if self._running:
-                self._count(1)
+            if call.abandoned or not (call.begun or self._withdraws):
+                return
+            call.abandoned = True
+            self.abandoned += call.begun and not call.ended
+        self._running -= 1
+        self._admit()
+
+    def _serve(self, call: _Call) -> None:
+        """Make one call after the other; what a thread does."""
+        while True:
+            with self._lock:
+                call.begun = not call.abandoned
+            if call.begun:
+                with _claimed(call.loop):
+                    call.make()
+            with self._lock:
+                call.ended = True
+                self.abandoned -= call.begun and call.abandoned
+                self._idle += 1
+            with contextlib.suppress(RuntimeError):  # the event loop has ended
+                call.loop.call_soon_threadsafe(self._done, call)
+            del call
+            following = self._following()
+            if following is None:
+                return
+            call = following
+
+    def _following(self) -> _Call | None:
+        """Return the next call, or None if there was none for a while."""
+        while True:
+            with contextlib.suppress(Empty):
+                return self._queue.get(timeout=MAX_IDLE)
+            with self._lock:
+                if self._idle:  # otherwise one is in the queue by now
+                    self._idle -= 1
+                    return None
+
+
+class _Call:
+    """A function to be called in a thread, and what came of it."""
+
+    __slots__ = (
+        "_context",
+        "_function",
+        "_result",
+        "abandoned",
+        "begun",
+        "ended",
+        "error",
+        "loop",
+        "over",
+    )
+
+    def __init__(self, function: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
+        self._function = function
+        self._context = copy_context()
+        self._result: Any = None
+        self.error: BaseException | None = None
+        self.loop = loop
+        self.over: asyncio.Future[None] = loop.create_future()
+        self.begun = self.ended = self.abandoned = False
+
+    def make(self) -> None:
+        """Call the function."""
+        try:
+            self._result = self._context.run(self._function)
+        except BaseException as error:  # whatever it is, it is for whoever waits
+            self.error = error
+
+    def outcome(self) -> Any:
+        """Return what the function returned, or raise what it raised."""
+        if self.error is None:
+            return self._result
+        try:
+            raise self.error
+        finally:
+            self.error = None  # or it would refer to itself, by its traceback
+
+
+def _claimed(loop: asyncio.AbstractEventLoop) -> contextlib.AbstractContextManager[Any]:
+    """Let `anyio.from_thread.run` reach `loop`, as far as anyio is there and lets us."""
+    if claim_worker_thread is None:
+        return contextlib.nullcontext()
+    return claim_worker_thread(get_async_backend("asyncio"), loop)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 
 from kaizen_nexus.runtime.errors import OverloadedError
 
@@ -16,9 +15,7 @@ DEFAULT_MAX_WAITING = 64
 
 
 class Turns:
-    """A queue for each key that somebody works on, and for no other.
-
-    Thread-safe: those who wait may be on different event loops.
+    """A queue for each key that somebody works on, all on one event loop.
 
     Parameters
     ----------
@@ -28,13 +25,16 @@ class Turns:
 
     def __init__(self, max_waiting: int = DEFAULT_MAX_WAITING) -> None:
         self.max_waiting = max_waiting
-        self._lock = threading.Lock()
         # None for a key for which nobody waits: most never have a queue.
         self._queues: dict[str, deque[asyncio.Future[None]] | None] = {}
 
     def __len__(self) -> int:
         """Return how many keys somebody works on."""
         return len(self._queues)
+
+    def __contains__(self, key: str) -> bool:
+        """Return whether somebody works on `key`."""
+        return key in self._queues
 
     @contextlib.asynccontextmanager
     async def take(self, key: str) -> AsyncIterator[None]:
@@ -45,71 +45,46 @@ class Turns:
         OverloadedError
             `max_waiting` others wait already.
         """
-        waiting = self.enter(key)
-        if waiting is not None:
-            await waiting
+        turn = self.enter(key)
         try:
+            if turn is not None:
+                await turn
             yield
         finally:
-            self.leave(key)
+            self.leave(key, turn)
 
-    def enter(self, key: str) -> Awaitable[None] | None:
-        """Return what to await, or None if it is one's turn at once; `leave` ends the turn.
-
-        It is what `take` does, for those to whom that costs too much.
+    def enter(self, key: str) -> asyncio.Future[None] | None:
+        """Return what to wait for, or None if it is one's turn at once; `leave` ends either.
 
         Raises
         ------
         OverloadedError
             `max_waiting` others wait already.
         """
-        with self._lock:
-            queue = self._queues.get(key, _NOBODY)
-            if queue is _NOBODY:
-                self._queues[key] = None
-                return None
-            if queue is None:
-                queue = self._queues[key] = deque()
-            if len(queue) >= self.max_waiting:
-                raise OverloadedError(f"{self.max_waiting} requests wait for this session")
-            turn = asyncio.get_running_loop().create_future()
-            queue.append(turn)
-        return self._wait(key, turn)
+        if key not in self._queues:
+            self._queues[key] = None
+            return None
+        queue = self._queues[key]
+        if queue is None:
+            queue = self._queues[key] = deque()
+        if len(queue) >= self.max_waiting:
+            raise OverloadedError(f"{self.max_waiting} requests wait for this session")
+        turn = asyncio.get_running_loop().create_future()
+        queue.append(turn)
+        return turn
 
-    def leave(self, key: str) -> None:
-        """Hand the turn to the next one, if there is one."""
-        while True:
-            with self._lock:
-                queue = self._queues[key]
-                if not queue:
-                    del self._queues[key]
-                    return
-                turn = queue.popleft()
-            with contextlib.suppress(RuntimeError):  # its event loop is closed, and it with that
-                turn.get_loop().call_soon_threadsafe(_grant, turn)
-                return
-
-    async def _wait(self, key: str, turn: asyncio.Future[None]) -> None:
-        try:
-            await turn
-        except asyncio.CancelledError:
-            self._give_up(key, turn)
-            raise
-
-    def _give_up(self, key: str, turn: asyncio.Future[None]) -> None:
-        with self._lock:
-            queue = self._queues[key]
-            waiting = queue is not None and turn in queue
-            if waiting and queue is not None:
-                queue.remove(turn)
-        if not waiting:  # the turn had been handed over when its owner was cancelled
-            self.leave(key)
-
-
-_NOBODY: deque[asyncio.Future[None]] = deque()
-"""Stands for the queue of a key that nobody works on."""
+    def leave(self, key: str, turn: asyncio.Future[None] | None = None) -> None:
+        """Stop waiting for `turn`, or hand one's turn to the next one."""
+        queue = self._queues[key]
+        if queue and turn is not None and turn in queue:
+            queue.remove(turn)
+        elif queue:
+            _grant(queue.popleft())
+        else:
+            del self._queues[key]
 
 
 def _grant(turn: asyncio.Future[None]) -> None:
+    # One that was cancelled is about to leave, and hands the turn on then.
     if not turn.done():
         turn.set_result(None)

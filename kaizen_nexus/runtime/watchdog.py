@@ -1,16 +1,15 @@
 """A watch on the event loop: an agent that blocks it keeps everybody waiting, and is found out.
 
-A thread asks the loop for a sign of life several times a second. While that is overdue, it looks
-at which task the loop is in, and whether that runs an agent. So watching costs a run no more than
-one context variable. What holds the interpreter's lock besides, such as a long computation in an
-extension module, stops the watch as well and is not seen.
+A thread schedules a callback on the loop several times a second. While one is overdue, it looks at
+the task that the loop is in, and at the agent which that runs. So watching costs a run no more than
+one context variable. What holds the interpreter's lock as well, such as a long computation in an
+extension module, stops the watch, too, and is not seen.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import sys
@@ -18,12 +17,13 @@ import sysconfig
 import threading
 import time
 from collections.abc import Callable
-from contextvars import Context, ContextVar
+from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import kaizen_nexus
+from kaizen_nexus.runtime.tasks import context_of
 
 if TYPE_CHECKING:
     from kaizen_nexus.runtime.breaker import Attempt
@@ -33,7 +33,7 @@ __all__ = ["RUNNING", "Watchdog"]
 logger = logging.getLogger("kaizen_nexus.runtime")
 
 RUNNING: ContextVar[Attempt] = ContextVar("kaizen_nexus_running")
-"""The run that a task of the event loop belongs to, and the tasks that it starts."""
+"""The call of an agent that a task of the event loop belongs to, and the tasks that it starts."""
 
 BLOCKED_AFTER = 0.25
 INTERVAL = 0.05
@@ -74,7 +74,7 @@ class Watchdog:
         # Of the last sign of life that was asked for: whether it came, and who kept it waiting.
         self._answered = True
         self._accused = True
-        self._suspect: asyncio.Task[Any] | None = None
+        self._suspect: Attempt | asyncio.Task[Any] | None = None
         self._since = 0.0
         self._reported_at = -REPORT_EVERY
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -116,14 +116,14 @@ class Watchdog:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(self._answer)
             return
-        task = asyncio.current_task(loop)
-        if late or task is not self._suspect:
-            # A busy loop goes from task to task, and who is met at the end has not blocked it.
-            self._suspect, self._since = task, now
+        suspect = _running(loop)
+        if late or suspect is not self._suspect:
+            # A busy loop goes from one to the next, and who is met at the end has not blocked it.
+            self._suspect, self._since = suspect, now
         elif now - self._since >= self.blocked_after and not self._accused:
             self._accused = True
             try:
-                self._accuse(task, now)
+                self._accuse(suspect, now)
             except Exception:
                 logger.exception("cannot tell who blocks the event loop")
 
@@ -134,11 +134,10 @@ class Watchdog:
         while not stopped.wait(INTERVAL):
             self.look()
 
-    def _accuse(self, task: asyncio.Task[Any] | None, now: float) -> None:
+    def _accuse(self, suspect: Attempt | asyncio.Task[Any] | None, now: float) -> None:
         where = _place(sys._current_frames().get(self._loop_thread))
-        attempt = None if task is None else _context_of(task).get(RUNNING)
-        if attempt is not None:
-            attempt.caught(self.blocked_after, where)
+        if suspect is not None and not isinstance(suspect, asyncio.Task):
+            suspect.caught(self.blocked_after, where)
         elif now - self._reported_at >= REPORT_EVERY:
             self._reported_at = now
             logger.warning(
@@ -148,13 +147,11 @@ class Watchdog:
             )
 
 
-def _context_of(task: asyncio.Task[Any]) -> Context:
-    """Return the context that a task runs in."""
-    if sys.version_info >= (3, 12):
-        return task.get_context()
-    # Earlier, a task does not tell; but it refers to its context.
-    found = [each for each in gc.get_referents(task) if type(each) is Context]
-    return found[0] if found else Context()
+def _running(loop: asyncio.AbstractEventLoop) -> Attempt | asyncio.Task[Any] | None:
+    """Return the call of an agent that the loop is in, or else the task."""
+    task = asyncio.current_task(loop)
+    # One task may serve many calls, one after the other.
+    return task and (context_of(task).get(RUNNING) or task)
 
 
 def _place(frame: FrameType | None) -> str:

@@ -148,7 +148,7 @@ def test_a_client_that_hangs_up_may_ask_again(app: Nexus, agents: Agents) -> Non
             duplicates = [asyncio.ensure_future(ask(client)) for _ in range(10)]
             first.cancel()
             replays = app.runtime.replays
-            while replays.figures()["waiting"] < len(duplicates):  # noqa: ASYNC110 - the server's
+            while replays.stats()["waiting"] < len(duplicates):  # noqa: ASYNC110 - the server's
                 await asyncio.sleep(0)
             agents.go.set()
             return await asyncio.gather(*duplicates, ask(client))

@@ -22,6 +22,7 @@ from kaizen_nexus.runtime.invocation import Invocation
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+    from kaizen_nexus.runtime.deployed import Deployment
     from kaizen_nexus.runtime.service import Runtime
 
 __all__ = [
@@ -103,30 +104,30 @@ class Execution:
             It cannot be asked for, or not like that.
         """
         caller = caller_of(scope)
-        self._runtime.find(caller, name, CHANNEL)  # nobody's body is not read
+        # Refuse before reading the body.
+        deployment = self._runtime.find(caller, name, CHANNEL)
         # Of a header that comes twice, the first counts, as it does with Starlette.
         headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
         body = await receive_body(receive, headers.get(b"content-length"), self._max_body)
         session_id = headers.get(_SESSION)
         key = idempotency_key(scope["headers"]) if KEY_NAME in headers else None
         return Invocation(
-            name=name,
+            deployment=deployment,
             channel=CHANNEL,
-            inputs=self._inputs_of(json_object(body), name),
+            inputs=_inputs_of(json_object(body), deployment),
             session_id=None if session_id is None else session_id.decode("latin-1"),
             caller=caller,
             caller_gone=partial(until_disconnected, receive),
             idempotency_key=key,
         )
 
-    def _inputs_of(self, body: dict[str, Any], name: str) -> dict[str, Any]:
-        """Return the inputs in `body`, which is them or has them under ``inputs``."""
-        wrapped = body.get("inputs")
-        if len(body) != 1 or not isinstance(wrapped, dict):
-            return body
-        # Of whatever was deployed while the body arrived.
-        deployment = self._runtime.registry.find(name, CHANNEL)
-        return body if "inputs" in deployment.workflow.input_schema["properties"] else wrapped
+
+def _inputs_of(body: dict[str, Any], deployment: Deployment) -> dict[str, Any]:
+    """Return the inputs in `body`, which is them or has them under ``inputs``."""
+    wrapped = body.get("inputs")
+    if len(body) != 1 or not isinstance(wrapped, dict):
+        return body
+    return body if "inputs" in deployment.workflow.input_schema["properties"] else wrapped
 
 
 class Answering(Protocol):

@@ -60,7 +60,7 @@ class ServiceEndpoints:
         if not self._monitoring:
             raise HTTPException(404)
         self._runtime.access.require(caller_of(request.scope), MONITOR)
-        numbers = {**self._health.numbers(), "streams": self._streams.figures()}
+        numbers = {**self._health.stats(), "streams": self._streams.figures()}
         return json_response(numbers)
 
     async def openapi(self, request: Request) -> Response:

@@ -132,13 +132,14 @@ class CliEndpoint:
         caller = caller_of(scope)
         name, *arguments = call.argv
         try:
-            command = self._command(name, caller)
+            deployment = self._runtime.find(caller, name, CHANNEL)
         except (ForbiddenError, WorkflowNotFoundError) as error:
             return self._no_command(error, caller)
+        command = self._command(name, deployment.workflow)
         try:
             line = command.read(arguments, call.columns)
             invocation = Invocation(
-                name=name,
+                deployment=deployment,
                 channel=CHANNEL,
                 inputs=line.inputs,
                 session_id=line.session_id,
@@ -172,7 +173,8 @@ class CliEndpoint:
             )
         name, *arguments = call.argv
         try:
-            items = self._command(name, caller).complete(arguments, incomplete)
+            workflow = self._runtime.find(caller, name, CHANNEL).workflow
+            items = self._command(name, workflow).complete(arguments, incomplete)
         except (ForbiddenError, WorkflowNotFoundError):
             items = []
         return candidates((item.value, item.help) for item in items)
@@ -189,8 +191,7 @@ class CliEndpoint:
         names = self._runtime.registry.on_channel(CHANNEL)
         return (name for name in names if access.allows(caller, name))
 
-    def _command(self, name: str, caller: Caller) -> WorkflowCommand:
-        workflow = self._runtime.find(caller, name, CHANNEL).workflow
+    def _command(self, name: str, workflow: Workflow) -> WorkflowCommand:
         command = self._commands.get(workflow)
         if command is None:
             command = self._commands[workflow] = WorkflowCommand(

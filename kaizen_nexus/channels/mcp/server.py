@@ -195,11 +195,11 @@ class Methods:
         caller_gone: CallerGone | None = None,
     ) -> Json:
         try:
-            self._runtime.access.require(caller, name)
+            deployment = self._runtime.find(caller, name, CHANNEL)
             argument = self._catalogue.find(name).session_argument
             ask = partial(
                 Invocation,
-                name=name,
+                deployment=deployment,
                 channel=CHANNEL,
                 caller=caller,
                 emit=emit,

@@ -72,7 +72,9 @@ def test_one_that_does_not_get_ready_leaves_the_former_answering(
     deploy_multi_channel(lambda: "former", app, "faq")
     with pytest.raises(type(error)):
         deploy_multi_channel(kind(app, error), app, "faq")
-    result = asyncio.run(app.runtime.execute(Invocation("faq", "api")))
+    result = asyncio.run(
+        app.runtime.execute(Invocation(app.runtime.registry.find("faq", "api"), "api"))
+    )
     assert (result.body, result.version) == (b'"former"', 1)
 
 

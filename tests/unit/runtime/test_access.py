@@ -33,7 +33,8 @@ def runtime_with(agent: Any, enforced: bool = True) -> Runtime:
 
 
 def run(runtime: Runtime, caller: Caller, name: str = "note", session: str | None = None) -> Any:
-    return runtime.execute(Invocation(name, "api", session_id=session, caller=caller))
+    deployment = runtime.find(caller, name, "api")
+    return runtime.execute(Invocation(deployment, "api", session_id=session, caller=caller))
 
 
 def test_a_scope_is_a_workflows_name() -> None:
@@ -48,7 +49,7 @@ def test_a_scope_is_a_workflows_name() -> None:
     assert granted([]) == frozenset()
 
 
-def test_nobody_is_let_in_by_a_channel_that_forgets_to_ask() -> None:
+def test_nobody_is_let_in_who_is_not_known() -> None:
     runtime = runtime_with(note)
     with pytest.raises(UnauthenticatedError):
         asyncio.run(run(runtime, ANONYMOUS))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable, Coroutine
+import json
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from typing import Any
 
 import pytest
 
-from kaizen_nexus.runtime.admission import Entry, Gate, Limits
+from kaizen_nexus.agents.adapters import as_workflow
+from kaizen_nexus.runtime.admission import Gate, Limits
 from kaizen_nexus.runtime.errors import DeadlineExceededError, OverloadedError
 from kaizen_nexus.runtime.executor import Executor
+from kaizen_nexus.runtime.invocation import Invocation
+from kaizen_nexus.runtime.service import Runtime
 
 SOON = 0.02
 PATIENCE = 30
@@ -50,25 +54,40 @@ async def refused() -> None:
     raise AssertionError("this was not to be called")
 
 
-def limits_of(name: str, **options: Any) -> Limits:
-    limits = Limits()
-    limits.set(name, **options)
-    return limits
+class App:
+    """A runtime that runs whatever it is given, under a name that may have a limit."""
+
+    def __init__(self, **bounds: Any) -> None:
+        self.runtime = Runtime(executor=Executor(**bounds))
+        self.executor, self.limits = self.runtime.executor, self.runtime.limits
+
+    async def run(self, agent: Callable[[], Any], name: str = "other") -> Any:
+        deploy = self.runtime.registry.deploy
+        deployment = deploy(as_workflow(agent, name), ["api"], prefix="/p", sessions=False)
+        return json.loads((await self.runtime.execute(Invocation(deployment, "api"))).body)
+
+    def start(self, agents: Agents, numbers: Iterable[int], name: str = "other") -> list[Any]:
+        return [asyncio.ensure_future(self.run(agents.agent(each), name)) for each in numbers]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many are pending, and how many wait for the limit of all."""
+        return self.executor.pending, self.executor.gate.waiting
 
 
 def test_those_beyond_the_limit_wait_and_run_in_the_order_of_arrival() -> None:
     async def main() -> None:
         agents = Agents()
-        executor = Executor(max_pending=20, max_running=3)
-        runs = [asyncio.ensure_future(executor.run(agents.agent(each))) for each in range(20)]
+        app = App(max_pending=20, max_running=3)
+        runs = app.start(agents, range(20))
         await settle()
-        assert (agents.begun, executor.pending, executor.waiting) == ([0, 1, 2], 20, 17)
+        assert (agents.begun, app.counts) == ([0, 1, 2], (20, 17))
         with pytest.raises(OverloadedError, match="20 invocations are in progress"):
-            await executor.run(refused)
+            await app.run(refused)
         agents.release.set()
         assert await asyncio.gather(*runs) == list(range(20))
         assert (agents.begun, agents.most) == (list(range(20)), 3)
-        assert (executor.pending, executor.waiting, executor.refused) == (0, 0, 1)
+        assert (app.counts, app.executor.gate.refused) == ((0, 0), 1)
 
     asyncio.run(main())
 
@@ -76,19 +95,16 @@ def test_those_beyond_the_limit_wait_and_run_in_the_order_of_arrival() -> None:
 def test_who_waits_for_one_workflow_takes_no_place_from_the_others() -> None:
     async def main() -> None:
         agents = Agents()
-        limits = limits_of("slow", max_running=1, max_waiting=50)
-        executor = Executor(max_pending=2)
-        slow = [
-            asyncio.ensure_future(executor.run(agents.agent(each), limit=limits.of("slow")))
-            for each in range(51)
-        ]
+        app = App(max_pending=2)
+        app.limits.set("slow", max_running=1, max_waiting=50)
+        slow = app.start(agents, range(51), "slow")
         await settle()
-        assert (agents.begun, executor.pending) == ([0], 1)
+        assert (agents.begun, app.counts) == ([0], (1, 0))
         for _ in range(100):
-            assert await executor.run(healthy, limit=limits.of("healthy")) == "well"
+            assert await app.run(healthy, "healthy") == "well"
         with pytest.raises(OverloadedError, match="51 invocations of 'slow' are in progress"):
-            await executor.run(refused, limit=limits.of("slow"))
-        assert limits.numbers()["slow"] == {
+            await app.run(refused, "slow")
+        assert app.limits.stats()["slow"] == {
             "max_running": 1,
             "max_waiting": 50,
             "timeout": None,
@@ -109,21 +125,18 @@ def test_who_waits_for_one_workflow_takes_no_place_from_the_others() -> None:
 def test_what_a_workflow_s_limit_lets_through_waits_for_the_limit_of_all() -> None:
     async def main() -> None:
         agents = Agents()
-        limits = limits_of("some", max_running=2, max_waiting=2)
-        executor = Executor(max_pending=2, max_running=1)
-        first = asyncio.ensure_future(executor.run(agents.agent(0)))
+        app = App(max_pending=2, max_running=1)
+        app.limits.set("some", max_running=2, max_waiting=2)
+        first = app.start(agents, [0])
         await settle()
-        others = [
-            asyncio.ensure_future(executor.run(agents.agent(each), limit=limits.of("some")))
-            for each in (1, 2)
-        ]
+        others = app.start(agents, [1, 2], "some")
         await settle()
         with pytest.raises(OverloadedError, match="2 invocations are in progress"):
             await others[1]  # its workflow had a place for it, the app had none
-        assert (limits.numbers()["some"]["running"], executor.waiting) == (1, 1)
+        assert (app.limits.stats()["some"]["running"], app.counts) == (1, (2, 1))
         agents.release.set()
-        assert await asyncio.gather(first, others[0]) == [0, 1]
-        assert (executor.pending, limits.numbers()["some"]["running"]) == (0, 0)
+        assert await asyncio.gather(*first, others[0]) == [0, 1]
+        assert (app.counts, app.limits.stats()["some"]["running"]) == ((0, 0), 0)
 
     asyncio.run(main())
 
@@ -131,17 +144,17 @@ def test_what_a_workflow_s_limit_lets_through_waits_for_the_limit_of_all() -> No
 def test_waiting_counts_against_the_deadline_and_a_place_is_given_back() -> None:
     async def main() -> None:
         agents = Agents()
-        limits = limits_of("slow", max_running=1, timeout=SOON)
-        executor = Executor()
-        limit = limits.of("slow")
-        runs = [executor.run(agents.agent(each), limit=limit) for each in range(3)]
+        app = App()
+        app.limits.set("slow", max_running=1, timeout=SOON)
+        runs = app.start(agents, range(3), "slow")
         ended = await asyncio.gather(*runs, return_exceptions=True)
         assert [type(each) for each in ended] == [DeadlineExceededError] * 3
         assert "no result within 0.02 s" in str(ended[2])
         assert agents.begun[0] == 0
         agents.release.set()
-        assert await executor.run(agents.agent(3), limit=limit) == 3
-        assert (limits.numbers()["slow"]["running"], executor.waiting) == (0, 0)
+        app.limits.set("slow", max_running=1)
+        assert await app.run(agents.agent(3), "slow") == 3
+        assert (app.limits.stats()["slow"]["running"], app.counts) == (0, (0, 0))
 
     asyncio.run(main())
 
@@ -152,115 +165,48 @@ def test_a_workflow_s_own_timeout_may_be_longer() -> None:
             await asyncio.sleep(2 * SOON)
             return "done"
 
-        limits = limits_of("slow", timeout=PATIENCE)
-        assert await Executor(timeout=SOON).run(agent, limit=limits.of("slow")) == "done"
+        app = App(timeout=SOON)
+        app.limits.set("slow", timeout=PATIENCE)
+        assert await app.run(agent, "slow") == "done"
 
     asyncio.run(main())
 
 
-def test_one_that_is_cancelled_while_it_is_let_in_lets_the_next_one_in() -> None:
+def test_one_that_is_given_up_while_it_is_let_in_lets_the_next_one_in() -> None:
     async def main() -> None:
         gate = Gate(1, 2, "things")
         assert gate.enter() is None
-        second, third = Entry(gate), Entry(gate)
-        waiting = asyncio.ensure_future(second.then(refused))
-        await settle()
+        second, third = gate.enter(), gate.enter()
         gate.leave()  # lets the second in, who does not get to know
-        waiting.cancel()
-        second.leave()
-        second.leave()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
+        gate.leave(second)
+        assert third is not None
+        assert third.done()
         assert (gate.running, gate.waiting) == (1, 0)
-        third.leave()
+        gate.leave(third)
         assert (gate.running, gate.waiting) == (0, 0)
 
     asyncio.run(main())
 
 
-def test_limits_change_while_something_runs() -> None:
+def test_limits_change_while_something_runs_from_any_thread() -> None:
     async def main() -> None:
         agents = Agents()
-        limits = limits_of("some", max_running=1, max_waiting=9)
-        executor = Executor()
-
-        def start(count: int) -> list[asyncio.Future[int]]:
-            limit = limits.of("some")
-            return [
-                asyncio.ensure_future(executor.run(agents.agent(each), limit=limit))
-                for each in range(count)
-            ]
-
-        runs = start(6)
+        app = App()
+        limit = partial(asyncio.to_thread, app.limits.set, "some")
+        await limit(max_running=1)
+        runs = app.start(agents, range(6), "some")
         await settle()
         assert agents.running == 1
-        limits.set("some", max_running=3)
+        await limit(max_running=3)
         await settle()
         assert agents.running == 3
-        limits.set("some", max_running=1)
-        assert limits.numbers()["some"]["running"] == 3  # nobody is turned away
-        limits.set("some")
+        await limit(max_running=1)
+        assert app.limits.stats()["some"]["running"] == 3  # nobody is turned away
+        await limit()
         await settle()
-        assert (agents.running, limits.of("some"), limits.numbers()) == (6, None, {})
+        assert (agents.running, app.limits.of("some"), app.limits.stats()) == (6, None, {})
         agents.release.set()
         await asyncio.gather(*runs)
-
-    asyncio.run(main())
-
-
-def test_gates_are_shared_by_threads_that_have_loops_of_their_own() -> None:
-    gate = Gate(2, 1_000, "things")
-    lock = threading.Lock()
-    inside = most = done = 0
-
-    async def work() -> None:
-        nonlocal inside, most, done
-        with lock:
-            inside += 1
-            most = max(most, inside)
-        await asyncio.sleep(0)
-        with lock:
-            inside -= 1
-            done += 1
-
-    async def one() -> None:
-        entry = Entry(gate)
-        try:
-            await entry.then(work)
-        finally:
-            entry.leave()
-
-    async def many() -> None:
-        await asyncio.wait_for(asyncio.gather(*(one() for _ in range(50))), PATIENCE)
-
-    threads = [threading.Thread(target=asyncio.run, args=(many(),)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE)
-    assert (done, inside, gate.running, gate.waiting) == (200, 0, 0, 0)
-    assert most <= 2
-
-
-def test_a_turn_of_an_event_loop_that_is_closed_goes_to_the_next_one() -> None:
-    gate = Gate(1, 2, "things")
-
-    async def occupy() -> None:
-        assert gate.enter() is None
-
-    async def wait_and_vanish() -> None:
-        assert gate.enter() is not None
-
-    asyncio.run(occupy())
-    asyncio.run(wait_and_vanish())
-
-    async def main() -> None:
-        turn = gate.enter()
-        gate.leave()
-        assert turn is not None
-        await turn
-        gate.leave()
-        assert (gate.running, gate.waiting) == (0, 0)
 
     asyncio.run(main())
 

@@ -15,26 +15,15 @@ from kaizen_nexus.agents.errors import InputError, InvalidInputsError
 from kaizen_nexus.runtime.breaker import Attempt, Breaker, Quarantine, in_force
 from kaizen_nexus.runtime.errors import (
     AbandonedError,
-    AgentExitError,
     AgentFailedError,
     DeadlineExceededError,
     OverloadedError,
     QuarantinedError,
     ResultTooLargeError,
-    RunFailedError,
     SessionNotFoundError,
 )
 
 SETTINGS = Quarantine(failures=3, rate=0.5, window=20, pause=5, max_pause=18, max_abandoned=2)
-
-
-REFUSALS = (
-    AbandonedError,
-    OverloadedError,
-    SessionNotFoundError,
-    InvalidInputsError,
-    KeyboardInterrupt,
-)
 
 
 class Clock:
@@ -51,15 +40,11 @@ class Agent:
         self.clock = Clock()
         self.breaker = Breaker("agent", 2, settings, self.clock)
 
-    def run(self, error: BaseException | None = None, begin: bool = True) -> None:
-        with (
-            contextlib.suppress(RunFailedError, AgentExitError, *REFUSALS),
-            self.breaker.attempt() as attempt,
-        ):
-            if begin:
-                attempt.make(lambda: None)
-            if error is not None:
-                raise error
+    def run(self, error: Exception | None = None, begin: bool = True) -> None:
+        attempt = self.breaker.attempt()
+        if begin:
+            attempt.make(lambda: None)
+        attempt.close(error)
 
     def fail(self, times: int = 1) -> None:
         for _ in range(times):
@@ -85,13 +70,15 @@ def test_failures_in_a_row_open_the_circuit_and_a_success_closes_it(
     agent.clock.now += 3.5
     assert agent.wait() == 2
     agent.clock.now += 1.5
-    with agent.breaker.attempt() as probe:
-        assert (agent.breaker.state, probe.probe) == ("half-open", True)
-        assert agent.wait() == 1  # one at a time
+    probe = agent.breaker.attempt()
+    assert (agent.breaker.state, probe.probe) == ("half-open", True)
+    assert agent.wait() == 1  # one at a time
+    probe.make(lambda: None)
+    probe.close(None)
     assert agent.breaker.state == "closed"
     agent.fail(2)
     assert agent.breaker.state == "closed"  # what was before counts no longer
-    assert agent.breaker.numbers() == {
+    assert agent.breaker.stats() == {
         "version": 2,
         "circuit": "closed",
         "recent_failures": 2,
@@ -156,7 +143,6 @@ def test_a_probe_that_tells_nothing_leaves_its_place_to_the_next_one() -> None:
     "error",
     [
         AgentFailedError("agent"),
-        AgentExitError("left"),
         DeadlineExceededError(1.0),
         ResultTooLargeError(1, 1),
     ],
@@ -165,7 +151,7 @@ def test_what_the_agent_did_counts_once_it_was_called(error: Exception) -> None:
     agent = Agent()
     for _ in range(9):
         agent.run(error, begin=False)
-    assert agent.breaker.numbers() is None
+    assert agent.breaker.stats() is None
     for _ in range(3):
         agent.run(error)
     assert agent.breaker.state == "open"
@@ -178,14 +164,13 @@ def test_what_the_agent_did_counts_once_it_was_called(error: Exception) -> None:
         OverloadedError("threads run on"),
         SessionNotFoundError(),
         InvalidInputsError((InputError("/x", "wrong"),)),
-        KeyboardInterrupt(),
     ],
 )
-def test_what_others_did_does_not(error: BaseException) -> None:
+def test_what_others_did_does_not(error: Exception) -> None:
     agent = Agent()
     for _ in range(9):
         agent.run(error)
-    assert agent.breaker.numbers() is None
+    assert agent.breaker.stats() is None
 
 
 def test_one_that_fails_for_bad_luck_is_not_cut_off() -> None:
@@ -200,15 +185,15 @@ def test_runs_from_before_the_circuit_opened_neither_close_nor_open_it() -> None
     agent = Agent()
     early, late = agent.breaker.attempt(), agent.breaker.attempt()
     agent.fail(3)
-    with early:
-        early.begin()
-        early.end()
+    early.make(lambda: None)
+    early.close(None)
     assert agent.breaker.state == "open"
     agent.clock.now += 5
-    with agent.breaker.attempt():
-        late.make(lambda: None)
-        late.__exit__(None, AgentFailedError("agent"), None)
-        assert agent.breaker.state == "half-open"
+    probe = agent.breaker.attempt()
+    late.make(lambda: None)
+    late.close(AgentFailedError("agent"))
+    assert agent.breaker.state == "half-open"
+    probe.close(None)
     assert agent.breaker.state == "closed"
 
 
@@ -219,7 +204,7 @@ def test_runs_that_go_on_although_they_were_given_up_are_bounded() -> None:
         agent.run()
         left.append(agent.breaker.attempt())
         left[-1].begin()
-        left[-1].__exit__(None, DeadlineExceededError(1.0), None)
+        left[-1].close(DeadlineExceededError(1.0))
     assert (agent.breaker.state, agent.breaker.abandoned, agent.wait()) == ("closed", 2, 5)
     left.pop().end()
     agent.run()
@@ -228,14 +213,24 @@ def test_runs_that_go_on_although_they_were_given_up_are_bounded() -> None:
     assert agent.breaker.abandoned == 0
 
 
+def test_one_that_is_given_up_before_it_began_is_not_called_and_counts_nowhere() -> None:
+    agent = Agent()
+    attempt = agent.breaker.attempt()
+    attempt.close(DeadlineExceededError(1.0))
+    with pytest.raises(AbandonedError):
+        attempt.make(lambda: pytest.fail("it was called"))
+    assert agent.breaker.stats() is None
+
+
 def test_blocking_the_event_loop_is_a_failure_and_twice_soon_leads_to_isolation(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     agent = Agent()
 
     def block() -> None:
-        with agent.breaker.attempt() as attempt:
-            attempt.make(lambda: attempt.caught(0.25, "agent.py:7"))
+        attempt = agent.breaker.attempt()
+        attempt.make(lambda: attempt.caught(0.25, "agent.py:7"))
+        attempt.close(None)
 
     block()
     agent.clock.now += 301
@@ -254,8 +249,9 @@ def test_blocking_the_event_loop_is_a_failure_and_twice_soon_leads_to_isolation(
 
 def test_an_agent_that_was_caught_once_is_tried_again_in_a_thread() -> None:
     agent = Agent()
-    with agent.breaker.attempt() as attempt:
-        attempt.make(lambda: attempt.caught(0.25, "agent.py:7"))
+    attempt = agent.breaker.attempt()
+    attempt.make(lambda: attempt.caught(0.25, "agent.py:7"))
+    attempt.close(None)
     agent.fail(2)
     assert not attempt.isolated
     agent.clock.now += 5
@@ -274,7 +270,7 @@ def test_without_settings_nothing_is_refused() -> None:
     for _ in range(2):
         agent.breaker.attempt().caught(1.0, "agent.py:7")
     assert not agent.breaker.isolated
-    assert (agent.breaker.state, agent.breaker.numbers()) == ("closed", None)
+    assert (agent.breaker.state, agent.breaker.stats()) == ("closed", None)
 
 
 def test_threads_may_use_one_breaker() -> None:
@@ -284,19 +280,18 @@ def test_threads_may_use_one_breaker() -> None:
 
     def run(fails: bool) -> None:
         nonlocal probing, most
-        with breaker.attempt() as attempt:
-            with lock:
-                probing += attempt.probe
-                most = max(most, probing)
-            attempt.make(lambda: None)
-            with lock:
-                probing -= attempt.probe
-            if fails:
-                raise AgentFailedError("agent")
+        attempt = breaker.attempt()
+        with lock:
+            probing += attempt.probe
+            most = max(most, probing)
+        attempt.make(lambda: None)
+        with lock:
+            probing -= attempt.probe
+        attempt.close(AgentFailedError("agent") if fails else None)
 
     def work(seed: int) -> None:
         for number in range(3_000):
-            with contextlib.suppress(AgentFailedError, QuarantinedError):
+            with contextlib.suppress(QuarantinedError):
                 run((seed + number) % 10 < 7)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]

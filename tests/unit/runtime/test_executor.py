@@ -5,30 +5,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from kaizen_nexus.agents.adapters import as_workflow
-from kaizen_nexus.runtime.breaker import Breaker
 from kaizen_nexus.runtime.errors import (
     AbandonedError,
-    AgentExitError,
+    AgentFailedError,
     DeadlineExceededError,
     OverloadedError,
 )
-from kaizen_nexus.runtime.executor import Executor
+from kaizen_nexus.runtime.executor import WATCH_AFTER, Executor
+from kaizen_nexus.runtime.invocation import Invocation
+from kaizen_nexus.runtime.service import Runtime
 
 SOON = 0.02
 PATIENCE = 30
 
 
-def run(executor: Executor, agent: Callable[[], Any], **options: Any) -> Coroutine[Any, Any, Any]:
-    attempt = Breaker("agent", 1, None).attempt()
-    call = partial(executor.call, as_workflow(agent, "agent"), {}, None, None, attempt)
-    return executor.run(call, **options)
+async def run(executor: Executor, agent: Callable[[], Any], **options: Any) -> Any:
+    """Run an agent in an app of its own, and return what it returned."""
+    runtime = Runtime(executor=executor)
+    workflow = as_workflow(agent, "agent")
+    deployment = runtime.registry.deploy(workflow, ["api"], prefix="/p", sessions=False)
+    result = await runtime.execute(Invocation(deployment, "api", **options))
+    return msgspec.json.decode(result.body)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -88,11 +92,9 @@ def test_a_thread_that_is_given_up_leaves_its_place_to_others() -> None:
         with pytest.raises(DeadlineExceededError):
             await run(executor, hang)
         await until(lambda: (executor.abandoned_threads, executor.pending) == (1, 0))
-        patient = Executor(max_threads=2)
-        patient._threads = executor._threads
-        assert (
-            await asyncio.gather(*(run(patient, lambda: "done") for _ in range(8))) == ["done"] * 8
-        )
+        executor.timeout = PATIENCE
+        done = await asyncio.gather(*(run(executor, lambda: "done") for _ in range(8)))
+        assert done == ["done"] * 8
         release.set()
         await until(lambda: executor.abandoned_threads == 0)
         assert ended.is_set()
@@ -109,7 +111,7 @@ def test_threads_that_nobody_waits_for_are_bounded() -> None:
             with pytest.raises(DeadlineExceededError):
                 await run(executor, lambda: release.wait(PATIENCE))
         await until(lambda: executor.abandoned_threads == 8)
-        with pytest.raises(OverloadedError, match="8 threads run on"):
+        with pytest.raises(OverloadedError, match="8 threads are still running"):
             await run(executor, lambda: "done")
         release.set()
         await until(lambda: executor.abandoned_threads == 0)
@@ -216,8 +218,9 @@ def test_an_agent_that_exits_ends_nothing_but_itself(
 
     async def main() -> None:
         executor = Executor()
-        with pytest.raises(AgentExitError, match=type(leaving).__name__):
+        with pytest.raises(AgentFailedError) as raised:
             await run(executor, leave_asynchronously if is_async else leave)
+        assert type(leaving).__name__ in str(raised.value.__cause__)
         assert executor.pending == 0
 
     asyncio.run(main())
@@ -228,8 +231,9 @@ def test_an_agent_that_cancels_itself_has_failed() -> None:
         raise asyncio.CancelledError
 
     async def main() -> None:
-        with pytest.raises(AgentExitError, match="cancelled itself"):
+        with pytest.raises(AgentFailedError) as raised:
             await run(Executor(), agent)
+        assert "cancelled itself" in str(raised.value.__cause__)
 
     asyncio.run(main())
 
@@ -262,3 +266,51 @@ def test_whether_a_caller_has_gone_that_cannot_be_told_ends_nothing(
 
     asyncio.run(main())
     assert "cannot tell whether a caller has gone" in caplog.text
+
+
+def test_a_deadline_counts_from_the_start_and_not_from_the_first_look() -> None:
+    async def main() -> None:
+        executor = Executor(timeout=4 * WATCH_AFTER)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        with pytest.raises(DeadlineExceededError):
+            await run(executor, asyncio.Event().wait)
+        assert loop.time() - began > 3.9 * WATCH_AFTER
+        assert executor.timed_out == 1
+
+    asyncio.run(main())
+
+
+def test_an_app_that_runs_on_one_event_loop_is_refused_on_another_and_then_moves() -> None:
+    executor = Executor(max_pending=1)
+
+    async def work() -> str:
+        return "done"
+
+    async def elsewhere() -> None:
+        with pytest.raises(RuntimeError, match="runs on another event loop"):
+            await run(executor, work)
+
+    async def main() -> None:
+        await run(executor, work)
+        await asyncio.to_thread(asyncio.run, elsewhere())
+
+    asyncio.run(main())
+    assert asyncio.run(run(executor, work)) == "done"
+
+
+def test_what_an_event_loop_left_behind_takes_no_place_on_the_next() -> None:
+    executor = Executor(max_pending=1)
+    left = asyncio.new_event_loop()
+    waiting = left.create_task(run(executor, asyncio.Event().wait))
+    left.call_soon(left.call_soon, left.stop)
+    left.run_forever()
+    assert executor.pending == 1
+    left.close()
+    waiting._log_destroy_pending = False  # type: ignore[attr-defined]  # that is the case here
+
+    async def work() -> str:
+        return "done"
+
+    assert asyncio.run(run(executor, work)) == "done"
+    assert executor.pending == 0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import json
 import threading
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import Any
 
 import anyio
@@ -16,10 +16,13 @@ import pytest
 
 from kaizen_nexus.agents.adapters import as_workflow
 from kaizen_nexus.runtime.breaker import Attempt, Breaker, Quarantine
-from kaizen_nexus.runtime.errors import AgentExitError, DeadlineExceededError
+from kaizen_nexus.runtime.errors import AgentExitError, AgentFailedError, DeadlineExceededError
 from kaizen_nexus.runtime.executor import Executor
-from kaizen_nexus.runtime.isolation import IsolatedIterator
+from kaizen_nexus.runtime.invocation import Invocation
+from kaizen_nexus.runtime.isolation import IsolatedIterator, IsolatedSteps
+from kaizen_nexus.runtime.service import Runtime
 from kaizen_nexus.runtime.streaming import END
+from kaizen_nexus.runtime.threads import ThreadPool
 
 SOON = 0.05
 PATIENCE = 30
@@ -29,12 +32,17 @@ def attempt() -> Attempt:
     return Breaker("agent", 1, Quarantine()).attempt()
 
 
-async def run(executor: Executor, agent: Any, made: Attempt | None = None) -> Any:
+async def run(executor: Executor, agent: Any) -> Any:
+    """Run an agent that has blocked the event loop before."""
+    runtime = Runtime(executor=executor)
     workflow = as_workflow(agent, "agent")
-    call = partial(
-        executor.call, workflow, {}, None, None, attempt() if made is None else made, isolated=True
-    )
-    return await executor.run(call)
+    deployment = runtime.registry.deploy(workflow, ["api"], prefix="/p", sessions=False)
+    deployment.breaker.isolated = True
+    return json.loads((await runtime.execute(Invocation(deployment, "api"))).body)
+
+
+def steps_of(chunks: Any) -> IsolatedSteps:
+    return IsolatedSteps(chunks, attempt(), ThreadPool(2), ThreadPool(2, withdraws=False))
 
 
 async def until(condition: Any) -> None:
@@ -67,12 +75,12 @@ def test_what_it_raises_is_raised_and_an_exit_ends_nothing_but_itself() -> None:
         raise asyncio.CancelledError
 
     async def main() -> None:
-        with pytest.raises(ZeroDivisionError):
-            await run(Executor(), fail)
-        with pytest.raises(AgentExitError, match="SystemExit"):
-            await run(Executor(), leave)
-        with pytest.raises(AgentExitError, match="cancelled itself"):
-            await run(Executor(), cancel)
+        for agent, reason in ((fail, ""), (leave, "SystemExit"), (cancel, "cancelled itself")):
+            with pytest.raises(AgentFailedError) as raised:
+                await run(Executor(), agent)
+            cause = raised.value.__cause__
+            assert isinstance(cause, AgentExitError if reason else ZeroDivisionError)
+            assert reason in str(cause)
 
     asyncio.run(main())
 
@@ -96,25 +104,6 @@ def test_one_that_waits_too_long_is_cancelled_in_its_thread() -> None:
     asyncio.run(main())
 
 
-def test_one_that_blocks_is_abandoned_like_a_synchronous_one() -> None:
-    release = threading.Event()
-    breaker = Breaker("agent", 1, Quarantine())
-
-    async def agent() -> None:
-        release.wait(PATIENCE)
-
-    async def main() -> None:
-        executor = Executor(max_threads=1, timeout=SOON)
-        with pytest.raises(DeadlineExceededError), breaker.attempt() as made:
-            await run(executor, agent, made)
-        await until(lambda: executor.abandoned_threads == 1)
-        assert breaker.abandoned == 1
-        release.set()
-        await until(lambda: (executor.abandoned_threads, breaker.abandoned) == (0, 0))
-
-    asyncio.run(main())
-
-
 def test_a_generator_is_iterated_in_threads_and_closed_once() -> None:
     closed = []
     loop_threads = set()
@@ -129,7 +118,7 @@ def test_a_generator_is_iterated_in_threads_and_closed_once() -> None:
             closed.append(True)
 
     async def main() -> None:
-        steps = Executor().steps(chunks(), isolated=True)
+        steps = steps_of(chunks)
         assert [await steps.step() for _ in range(2)] == [0, 1]
         await steps.close()
         await steps.close()
@@ -158,7 +147,7 @@ def test_all_steps_of_a_generator_are_in_one_task_and_its_context() -> None:
 
     async def main() -> None:
         for taken, ended in ((4, [END]), (2, [])):
-            steps = Executor().steps(chunks(), isolated=True)
+            steps = steps_of(chunks)
             words = ["set"] * (taken - len(ended))
             assert [await steps.step() for _ in range(taken)] == [*words, *ended]
             await steps.close()
@@ -179,7 +168,7 @@ def test_a_generator_that_fails_is_closed_all_the_same(error: BaseException) -> 
         finally:
             ended.append(True)
 
-    iterator = IsolatedIterator(chunks())
+    iterator = IsolatedIterator(chunks)
     assert next(iterator) == 1
     with pytest.raises(type(error)):
         next(iterator)
@@ -192,7 +181,7 @@ def test_a_step_may_be_cancelled_before_it_has_begun_and_not_when_it_is_over() -
         for number in range(3):
             yield number
 
-    iterator = IsolatedIterator(chunks())
+    iterator = IsolatedIterator(chunks)
     iterator.cancel()  # there is none
     assert next(iterator) == 0
     iterator.cancel()
@@ -223,8 +212,7 @@ def test_a_generator_that_is_given_up_in_the_middle_of_a_step_is_cancelled() -> 
         yield 1
 
     async def main() -> None:
-        executor = Executor()
-        steps = executor.steps(chunks(), isolated=True)
+        steps = steps_of(chunks)
         step = asyncio.ensure_future(steps.step())
         assert await asyncio.to_thread(begun.wait, PATIENCE)
         step.cancel()
@@ -232,6 +220,6 @@ def test_a_generator_that_is_given_up_in_the_middle_of_a_step_is_cancelled() -> 
             await step
         await steps.close()
         assert await asyncio.to_thread(ended.wait, PATIENCE)
-        await until(lambda: executor.abandoned_threads == 0)
+        await until(lambda: steps._threads.abandoned == 0)
 
     asyncio.run(main())

@@ -42,7 +42,9 @@ def app() -> Iterator[Nexus]:
 
 
 def ask(app: Nexus, channel: str = "api") -> str:
-    result = asyncio.run(app.runtime.execute(Invocation("faq", channel)))
+    result = asyncio.run(
+        app.runtime.execute(Invocation(app.runtime.registry.find("faq", channel), channel))
+    )
     return f"{result.body.decode()} {result.version}"
 
 
@@ -139,17 +141,17 @@ def test_since_when_a_version_answers_is_known() -> None:
 def test_a_run_finishes_on_its_version_which_is_then_let_go(app: Nexus) -> None:
     agents = [Agent("old"), Agent("new")]
     old = weakref.ref(agents[0])
-    meters = app.runtime.registry.meters
+    meters, find = app.runtime.registry.meters, app.runtime.registry.find
 
     async def conversation() -> None:
         deploy_multi_channel(agents[0], app, "faq")
         running = asyncio.ensure_future(
-            app.runtime.execute(Invocation("faq", "api", {"wait": True}))
+            app.runtime.execute(Invocation(find("faq", "api"), "api", {"wait": True}))
         )
         await agents[0].entered.wait()
         deploy_multi_channel(agents[1], app, "faq", keep=0)
         assert meters.in_flight("faq") == {1: 1, 2: 0}
-        result = await app.runtime.execute(Invocation("faq", "api"))
+        result = await app.runtime.execute(Invocation(find("faq", "api"), "api"))
         assert (result.body, result.version) == (b'"new"', 2)
         agents[0].opened.set()
         assert ((await running).body, (await running).version) == (b'"old"', 1)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
-import threading
 import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from kaizen_nexus.access.callers import Caller
+from kaizen_nexus.agents.adapters import as_workflow
+from kaizen_nexus.runtime.deployed import Deployment
 from kaizen_nexus.runtime.errors import (
     AbandonedError,
     AgentFailedError,
@@ -22,14 +24,57 @@ from kaizen_nexus.runtime.errors import (
     SessionNotFoundError,
 )
 from kaizen_nexus.runtime.invocation import Invocation, Result
+from kaizen_nexus.runtime.registry import Registry
 from kaizen_nexus.runtime.replays import MAX_KEY_LENGTH, Replays
+from kaizen_nexus.runtime.run import Run
 
-Run = Callable[[Invocation], Awaitable[Result]]
+Work = Callable[[Invocation], Awaitable[Result]]
 
 
-def invocation(key: str = "k", caller: str = "ada", **changes: Any) -> Invocation:
-    values = {"name": "echo", "channel": "api", "inputs": {"query": "hi"}, **changes}
-    return Invocation(caller=Caller(caller), idempotency_key=key, **values)
+@functools.cache
+def deployed(name: str) -> Deployment:
+    workflow = as_workflow(lambda query: query, name)
+    return Registry().deploy(workflow, ["api", "cli"], prefix="/p", sessions=False)
+
+
+def invocation(
+    key: str = "k", caller: str = "ada", name: str = "echo", **changes: Any
+) -> Invocation:
+    values = {"channel": "api", "inputs": {"query": "hi"}, **changes}
+    return Invocation(deployed(name), caller=Caller(caller), idempotency_key=key, **values)
+
+
+class Working(Run):
+    """A run of a coroutine function."""
+
+    __slots__ = ("task",)
+
+    def begin(self, work: Awaitable[Result]) -> None:
+        self.task = asyncio.ensure_future(self._work(work))
+
+    async def _work(self, work: Awaitable[Result]) -> None:
+        try:
+            self._result = await work
+        except Exception as error:
+            self._error = error
+        self.ended = True
+        self.tell()
+
+
+async def once(replays: Replays, asked: Invocation, work: Work) -> Result:
+    """Do what the runtime does with an invocation that has a key."""
+
+    def begin(alone: Invocation, ended: Callable[[Run], object]) -> None:
+        Working(ended).begin(work(alone))
+
+    over = asyncio.Event()
+    run = replays.start(asked, lambda _: over.set(), begin)
+    try:
+        await over.wait()
+    except asyncio.CancelledError:
+        run.give_up()
+        raise
+    return run.outcome()
 
 
 class Agent:
@@ -64,15 +109,15 @@ async def turns(number: int = 10) -> None:
 def test_a_retry_gets_the_same_result_without_a_run() -> None:
     async def main() -> None:
         agent, replays = Agent(), Replays()
-        first = await replays.once(invocation(), agent)
-        again = [await replays.once(invocation(), agent) for _ in range(3)]
+        first = await once(replays, invocation(), agent)
+        again = [await once(replays, invocation(), agent) for _ in range(3)]
         assert agent.runs == 1
         assert not first.replayed
         assert all(each.replayed for each in again)
         assert {(each.body, each.session_id, each.duration_ns) for each in [first, *again]} == {
             (b"xx", "session 1", 1)
         }
-        assert replays.figures()["replayed"] == 3
+        assert replays.stats()["replayed"] == 3
 
     asyncio.run(main())
 
@@ -81,15 +126,15 @@ def test_those_who_ask_meanwhile_wait_for_the_run() -> None:
     async def main() -> None:
         agent, replays = Agent(), Replays()
         agent.go = asyncio.Event()
-        asked = [asyncio.ensure_future(replays.once(invocation(), agent)) for _ in range(20)]
+        asked = [asyncio.ensure_future(once(replays, invocation(), agent)) for _ in range(20)]
         await turns()
-        assert (agent.runs, replays.figures()["waiting"]) == (1, 19)
+        assert (agent.runs, replays.stats()["waiting"]) == (1, 19)
         agent.go.set()
         results = await asyncio.gather(*asked)
         assert agent.runs == 1
         assert [result.replayed for result in results] == [False] + [True] * 19
         assert {result.session_id for result in results} == {"session 1"}
-        assert (replays.figures()["waiting"], replays.figures()["running"]) == (0, 0)
+        assert (replays.stats()["waiting"], replays.stats()["running"]) == (0, 0)
 
     asyncio.run(main())
 
@@ -104,17 +149,17 @@ def test_a_key_stands_for_one_request(change: dict[str, Any], over: bool) -> Non
     async def main() -> None:
         agent, replays = Agent(), Replays()
         agent.go = asyncio.Event()
-        asked = asyncio.ensure_future(replays.once(invocation(), agent))
+        asked = asyncio.ensure_future(once(replays, invocation(), agent))
         await turns()
         if over:
             agent.go.set()
             await asked
         with pytest.raises(IdempotencyKeyReusedError):
-            await replays.once(invocation(**change), agent)
+            await once(replays, invocation(**change), agent)
         agent.go.set()
         assert not (await asked).replayed
-        assert (await replays.once(invocation(), agent)).replayed
-        assert (agent.runs, replays.figures()["reused"]) == (1, 1)
+        assert (await once(replays, invocation(), agent)).replayed
+        assert (agent.runs, replays.stats()["reused"]) == (1, 1)
 
     asyncio.run(main())
 
@@ -124,9 +169,9 @@ def test_long_texts_are_told_apart_wherever_they_are(other: str) -> None:
     async def main() -> None:
         agent, replays = Agent(), Replays()
         for text in ("\u00e4" * 50_000, "\u00e4" * 50_000):
-            await replays.once(invocation(inputs={"a": [1, {"b": text}]}), agent)
+            await once(replays, invocation(inputs={"a": [1, {"b": text}]}), agent)
         with pytest.raises(IdempotencyKeyReusedError):
-            await replays.once(invocation(inputs={"a": [1, {"b": other}]}), agent)
+            await once(replays, invocation(inputs={"a": [1, {"b": other}]}), agent)
         assert agent.runs == 1
 
     asyncio.run(main())
@@ -136,11 +181,11 @@ def test_keys_of_different_callers_never_meet() -> None:
     async def main() -> None:
         agent, replays = Agent(), Replays()
         for caller in ("ada", "bob"):
-            assert not (await replays.once(invocation(caller=caller), agent)).replayed
-        await replays.once(invocation(caller="bob", key="l", name="other"), agent)
+            assert not (await once(replays, invocation(caller=caller), agent)).replayed
+        await once(replays, invocation(caller="bob", key="l", name="other"), agent)
         assert agent.runs == 3
-        assert (await replays.once(invocation(), agent)).session_id == "session 1"
-        assert (await replays.once(invocation(caller="bob"), agent)).session_id == "session 2"
+        assert (await once(replays, invocation(), agent)).session_id == "session 1"
+        assert (await once(replays, invocation(caller="bob"), agent)).session_id == "session 2"
 
     asyncio.run(main())
 
@@ -153,18 +198,18 @@ def test_a_run_outlives_its_first_caller(gone: bool, duplicate: bool) -> None:
         agent.go = asyncio.Event()
         leaves = asyncio.Event()
         first = asyncio.ensure_future(
-            replays.once(invocation(caller_gone=leaves.wait if gone else None), agent)
+            once(replays, invocation(caller_gone=leaves.wait if gone else None), agent)
         )
         await turns()
         waiting = []
         if duplicate:
-            waiting.append(asyncio.ensure_future(replays.once(invocation(), agent)))
+            waiting.append(asyncio.ensure_future(once(replays, invocation(), agent)))
             await turns()
         leaves.set() if gone else first.cancel()
         with pytest.raises(AbandonedError if gone else asyncio.CancelledError):
             await first
         gc.collect()
-        retry = asyncio.ensure_future(replays.once(invocation(), agent))
+        retry = asyncio.ensure_future(once(replays, invocation(), agent))
         await turns()
         agent.go.set()
         for result in await asyncio.gather(retry, *waiting):
@@ -191,7 +236,7 @@ def test_a_failure_is_kept_if_the_agent_may_have_been_called(error: Exception, r
         agent, replays = Agent(error), Replays()
         for attempt in range(2):
             with pytest.raises(type(error)) as caught:
-                await replays.once(invocation(), agent)
+                await once(replays, invocation(), agent)
             assert str(caught.value) == str(error)
             assert getattr(caught.value, "replayed", False) is (runs == 1 and attempt == 1)
         assert agent.runs == runs
@@ -202,12 +247,12 @@ def test_a_failure_is_kept_if_the_agent_may_have_been_called(error: Exception, r
 def test_whoever_waits_for_a_run_that_is_refused_is_refused_too() -> None:
     async def main() -> None:
         agent, replays = Agent(SessionNotFoundError()), Replays()
-        asked = [asyncio.ensure_future(replays.once(invocation(), agent)) for _ in range(3)]
+        asked = [asyncio.ensure_future(once(replays, invocation(), agent)) for _ in range(3)]
         outcomes = await asyncio.gather(*asked, return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [SessionNotFoundError] * 3
         assert agent.runs == 1
         agent.error = None
-        assert not (await replays.once(invocation(), agent)).replayed
+        assert not (await once(replays, invocation(), agent)).replayed
 
     asyncio.run(main())
 
@@ -227,9 +272,9 @@ def test_a_kept_failure_holds_on_to_nothing_of_its_run() -> None:
         replays = Replays()
         for _ in range(2):
             with pytest.raises(AgentFailedError):
-                await replays.once(invocation(), run)
+                await once(replays, invocation(), run)
         gc.collect()
-        assert replays.figures()["kept"] == 1
+        assert replays.stats()["kept"] == 1
         assert held[0]() is None
 
     asyncio.run(main())
@@ -239,12 +284,12 @@ def test_an_outcome_is_kept_for_its_time() -> None:
     async def main() -> None:
         now = [0.0]
         agent, replays = Agent(), Replays(ttl=60, clock=lambda: now[0])
-        await replays.once(invocation(), agent)
+        await once(replays, invocation(), agent)
         now[0] = 59.9
-        assert (await replays.once(invocation(), agent)).replayed
+        assert (await once(replays, invocation(), agent)).replayed
         now[0] = 60.0  # from the end of the run, however often it was asked for
-        assert not (await replays.once(invocation(name="other"), agent)).replayed
-        assert (agent.runs, replays.figures()["expired"]) == (2, 1)
+        assert not (await once(replays, invocation(name="other"), agent)).replayed
+        assert (agent.runs, replays.stats()["expired"]) == (2, 1)
 
     asyncio.run(main())
 
@@ -253,16 +298,16 @@ def test_the_least_recently_used_is_forgotten_first() -> None:
     async def main() -> None:
         agent, replays = Agent(), Replays(max_entries=3)
         for key in "abc":
-            await replays.once(invocation(key), agent)
-        await replays.once(invocation("a"), agent)
-        await replays.once(invocation("d"), agent)
-        assert {key: (await replays.once(invocation(key), agent)).replayed for key in "acd"} == {
+            await once(replays, invocation(key), agent)
+        await once(replays, invocation("a"), agent)
+        await once(replays, invocation("d"), agent)
+        assert {key: (await once(replays, invocation(key), agent)).replayed for key in "acd"} == {
             "a": True,
             "c": True,
             "d": True,
         }
-        assert not (await replays.once(invocation("b"), agent)).replayed
-        assert (replays.figures()["kept"], replays.figures()["evicted"]) == (3, 2)
+        assert not (await once(replays, invocation("b"), agent)).replayed
+        assert (replays.stats()["kept"], replays.stats()["evicted"]) == (3, 2)
 
     asyncio.run(main())
 
@@ -271,13 +316,13 @@ def test_what_is_kept_is_bounded_in_bytes() -> None:
     async def main() -> None:
         agent, replays = Agent(size=100_000), Replays(max_bytes=1_000_000)
         for number in range(50):
-            await replays.once(invocation(str(number)), agent)
-            assert replays.figures()["bytes"] <= 1_000_000
-        assert replays.figures()["kept"] == 9
+            await once(replays, invocation(str(number)), agent)
+            assert replays.stats()["bytes"] <= 1_000_000
+        assert replays.stats()["kept"] == 9
         agent.size = 2_000_000
-        await replays.once(invocation("too large"), agent)
-        assert replays.figures()["bytes"] == 0
-        assert replays.figures()["evicted"] == 51
+        await once(replays, invocation("too large"), agent)
+        assert replays.stats()["bytes"] == 0
+        assert replays.stats()["evicted"] == 51
 
     asyncio.run(main())
 
@@ -286,13 +331,13 @@ def test_those_who_wait_are_bounded() -> None:
     async def main() -> None:
         agent, replays = Agent(), Replays(max_waiting=2)
         agent.go = asyncio.Event()
-        asked = [asyncio.ensure_future(replays.once(invocation(), agent)) for _ in range(3)]
+        asked = [asyncio.ensure_future(once(replays, invocation(), agent)) for _ in range(3)]
         await turns()
-        with pytest.raises(OverloadedError, match="2 requests wait for a run of their key"):
-            await replays.once(invocation(), agent)
+        with pytest.raises(OverloadedError, match="2 requests wait for runs with their"):
+            await once(replays, invocation(), agent)
         asked[1].cancel()
         await turns()
-        asked.append(asyncio.ensure_future(replays.once(invocation(), agent)))
+        asked.append(asyncio.ensure_future(once(replays, invocation(), agent)))
         await turns()
         agent.go.set()
         results = await asyncio.gather(*asked, return_exceptions=True)
@@ -305,37 +350,29 @@ def test_those_who_wait_are_bounded() -> None:
 def test_a_malformed_key_is_refused(key: str) -> None:
     agent = Agent()
     with pytest.raises(IdempotencyKeyError, match="1 to 255 characters"):
-        asyncio.run(Replays().once(invocation(key), agent))
+        asyncio.run(once(Replays(), invocation(key), agent))
     assert agent.runs == 0
 
 
 def test_inputs_that_cannot_be_compared_are_refused() -> None:
     with pytest.raises(IdempotencyKeyError, match="cannot be compared"):
-        asyncio.run(Replays().once(invocation(inputs={"query": float("nan")}), Agent()))
+        asyncio.run(once(Replays(), invocation(inputs={"query": float("nan")}), Agent()))
 
 
-def test_a_run_whose_event_loop_ends_is_taken_over() -> None:
-    """By a caller on another loop, who waits for it meanwhile."""
+def test_a_run_whose_event_loop_ended_is_not_waited_for() -> None:
     agent, replays = Agent(), Replays()
-    begun = threading.Event()
 
     async def begin() -> None:
         agent.go = asyncio.Event()
-        task = asyncio.ensure_future(replays.once(invocation(), agent))
+        asyncio.ensure_future(once(replays, invocation(), agent)).cancel()
         await turns()
-        begun.set()
-        while not replays.figures()["waiting"]:  # noqa: ASYNC110 - on another loop
-            await asyncio.sleep(0)
-        agent.go = None
-        task.cancel()
 
-    thread = threading.Thread(target=lambda: asyncio.run(begin()))
-    thread.start()
-    assert begun.wait(30)
-    result = asyncio.run(replays.once(invocation(), agent))
-    thread.join()
-    assert (agent.runs, agent.cancelled) == (2, 1)
-    assert not result.replayed
+    async def again() -> Result:
+        agent.go = None
+        return await once(replays, invocation(), agent)
+
+    asyncio.run(begin())
+    assert not asyncio.run(again()).replayed
 
 
 @pytest.mark.parametrize("ttl", [0, -1, float("nan"), True, "1"])

@@ -33,7 +33,8 @@ def runtime_with(agent: Callable[..., Any], **limits: Any) -> Runtime:
 
 
 def execute(runtime: Runtime, emit: Any = None, session_id: str | None = None) -> Any:
-    return runtime.execute(Invocation("it", "api", emit=emit, session_id=session_id))
+    deployment = runtime.registry.find("it", "api")
+    return runtime.execute(Invocation(deployment, "api", emit=emit, session_id=session_id))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -266,6 +267,7 @@ def test_a_session_is_told_before_the_agent_is_called() -> None:
         yield 1
 
     runtime = runtime_with(agent)
-    invocation = Invocation("it", "api", session_id="new", attached=order.append)
+    deployment = runtime.registry.find("it", "api")
+    invocation = Invocation(deployment, "api", session_id="new", attached=order.append)
     result = asyncio.run(runtime.execute(invocation))
     assert order == [result.session_id, result.session_id]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 
 import pytest
 
@@ -94,53 +93,5 @@ def test_the_queue_is_bounded() -> None:
             with pytest.raises(OverloadedError, match="1 requests wait for this session"):
                 await work()
         await second
-
-    asyncio.run(main())
-
-
-def test_threads_with_loops_of_their_own_take_turns_too() -> None:
-    turns = Turns()
-    total = 0
-
-    async def work() -> None:
-        nonlocal total
-        for _ in range(200):
-            async with turns.take("key"):
-                before = total
-                await asyncio.sleep(0)
-                total = before + 1
-
-    threads = [threading.Thread(target=asyncio.run, args=(work(),)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (total, len(turns)) == (800, 0)
-
-
-def test_a_loop_that_is_closed_is_passed_over() -> None:
-    turns = Turns()
-    gone = asyncio.new_event_loop()
-    queued = threading.Event()
-
-    async def main() -> None:
-        async with turns.take("key"):
-            thread = threading.Thread(target=leave)
-            thread.start()
-            thread.join()
-            assert queued.is_set()
-        assert len(turns) == 0
-
-    def leave() -> None:
-        async def wait() -> None:
-            async with turns.take("key"):
-                raise AssertionError("its loop is gone")
-
-        waiter = gone.create_task(wait())
-        gone.call_soon(gone.stop)
-        gone.run_forever()
-        queued.set()
-        gone.close()
-        waiter._log_destroy_pending = False  # type: ignore[attr-defined]  # that is the case here
 
     asyncio.run(main())

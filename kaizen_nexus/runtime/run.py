@@ -1,0 +1,308 @@
+"""One run of an agent, from the moment it is asked for until everything it held is given back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
+from functools import partial
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any
+
+from kaizen_nexus.agents.streams import StreamOutputs
+from kaizen_nexus.runtime.errors import (
+    AbandonedError,
+    AgentExitError,
+    AgentFailedError,
+    DeadlineExceededError,
+    OverloadedError,
+    ResultTooLargeError,
+    SessionNotFoundError,
+)
+from kaizen_nexus.runtime.invocation import NEW_SESSION, Invocation, Result
+from kaizen_nexus.runtime.streaming import collect
+
+if TYPE_CHECKING:
+    from kaizen_nexus.runtime.admission import Gate
+    from kaizen_nexus.runtime.breaker import Attempt
+    from kaizen_nexus.runtime.executor import LoopState
+    from kaizen_nexus.runtime.service import Runtime
+
+__all__ = ["AgentRun", "Run"]
+
+logger = logging.getLogger("kaizen_nexus.runtime")
+
+NS_PER_SECOND = 1_000_000_000
+PASSED_ON = (AbandonedError, OverloadedError, ResultTooLargeError)
+"""What is not the agent's failure although it is raised while the agent runs."""
+
+
+class Run:
+    """An invocation in progress, for whoever waits for its end.
+
+    Parameters
+    ----------
+    told
+        Called once with the run when it has ended, unless it was given up before.
+    """
+
+    __slots__ = ("_error", "_result", "_told", "ended")
+
+    def __init__(self, told: Callable[[Run], object]) -> None:
+        self._told: Callable[[Run], object] | None = told
+        self._result: Result | None = None
+        self._error: BaseException | None = None
+        self.ended = False
+
+    def outcome(self) -> Result:
+        """Return the result of a run that has ended, or raise what ended it; to be called once."""
+        error, self._error = self._error, None  # or it would refer to itself, by its traceback
+        if error is not None:
+            raise error
+        if self._result is None:
+            raise RuntimeError("the run has not ended, or its outcome was taken before")
+        return self._result
+
+    def give_up(self) -> None:
+        """Wait no longer: nobody is told of the end."""
+        self._told = None
+
+    def tell(self) -> None:
+        """Tell whoever waits that the run has ended."""
+        told, self._told = self._told, None
+        if told is not None:
+            told(self)
+
+
+class AgentRun(Run):
+    """One run of a deployment's agent; it begins, ends and gives back all that belongs to it.
+
+    Parameters
+    ----------
+    runtime
+        Where it runs.
+    state
+        What the runs of the event loop share.
+    invocation
+        What to run.
+    told
+        Called once with the run when it has ended, unless it was given up before.
+    """
+
+    __slots__ = (
+        "_attempt",
+        "_context",
+        "_inside",
+        "_invocation",
+        "_runtime",
+        "_session_id",
+        "_started",
+        "_state",
+        "_task",
+        "_timeout",
+        "_turn",
+        "_watcher",
+    )
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        state: LoopState,
+        invocation: Invocation,
+        told: Callable[[Run], object],
+    ) -> None:
+        super().__init__(told)
+        self._runtime = runtime
+        self._state = state
+        self._invocation = invocation
+        self._started = 0
+        self._timeout: float | None = None
+        self._attempt: Attempt | None = None
+        self._inside: list[tuple[Gate, asyncio.Future[None] | None]] = []
+        """The gates passed, and the one it waits at."""
+        self._turn: tuple[str, asyncio.Future[None] | None] | None = None
+        """The session that it uses or waits for."""
+        self._session_id: str | None = None
+        self._context = copy_context()
+        """The caller's; what the agent sets in its own is not seen there."""
+        # Of a run that has to wait:
+        self._task: asyncio.Task[Any] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Take the first step; if that is the last, tell at once, and otherwise go on in a task."""
+        self._started = perf_counter_ns()
+        self._invocation.deployment.meter.begin()
+        task = self._state.tasks.start(self._work(), copy_context())
+        if task is None:
+            self.tell()
+            return
+        self._task = task
+        self._state.clock.add(self)
+
+    def give_up(self) -> None:
+        """End the run since nobody waits any more: the agent is cancelled, or left to itself."""
+        self._told = None
+        if not self.ended:
+            self._runtime.executor.given_up += 1
+            self._abandon(AbandonedError())
+
+    def look(self, interval: float) -> None:
+        """Give up if it is time to; called every `interval` seconds until the run ends."""
+        if self.ended:
+            return
+        elapsed = (perf_counter_ns() - self._started) / NS_PER_SECOND
+        timeout = self._timeout
+        if timeout is not None and timeout - elapsed < interval:
+            if elapsed < timeout:
+                self._state.loop.call_later(timeout - elapsed, self.look, interval)
+                return
+            self._runtime.executor.timed_out += 1
+            name = self._invocation.name
+            logger.warning("the agent behind %r took too long and was given up", name)
+            self._abandon(DeadlineExceededError(timeout))
+            return
+        gone = self._invocation.caller_gone
+        if gone is not None and self._watcher is None and elapsed >= interval:
+            self._watcher = self._context.run(self._state.loop.create_task, self._watch(gone))
+
+    async def _watch(self, caller_gone: Callable[[], Awaitable[object]]) -> None:
+        """Give the run up when its caller has gone."""
+        try:
+            await caller_gone()
+        except Exception:
+            logger.exception("cannot tell whether a caller has gone, so the run goes on")
+            return
+        if not self.ended:
+            self._runtime.executor.given_up += 1
+            self._abandon(AbandonedError())
+
+    def leave(self) -> None:
+        """Give everything back since the event loop has ended, and with it the agent."""
+        self._told = None
+        self._task = None
+        self._end(AbandonedError())
+
+    def _abandon(self, error: Exception) -> None:
+        """End a run whose agent has not ended."""
+        self._end(error)
+        if self._task is not None:
+            self._state.unheard.add(self)
+            self._task.cancel()
+
+    async def _work(self) -> None:
+        """Do everything there is to do, and handle whatever goes wrong."""
+        try:
+            self._end(None, await self._answer())
+        except BaseException as error:
+            # A task that ended with SystemExit would end the event loop with it.
+            self._end(self._reason(error))
+        finally:
+            if self._turn is not None:
+                self._state.turns.leave(*self._turn)
+            self._state.unheard.discard(self)
+
+    async def _answer(self) -> bytes:
+        """Wait for a place and for the session, and return what the agent answers."""
+        inputs, attempt, gates = self._admit()
+        for gate in gates:
+            place = gate.enter()
+            self._inside.append((gate, place))
+            if place is not None:
+                await place
+        invocation, turns = self._invocation, self._state.turns
+        session_id = invocation.session_id
+        if session_id is not None and session_id != NEW_SESSION:
+            if session_id in turns and not self._runtime.may_use(invocation.caller, session_id):
+                raise SessionNotFoundError  # or its owner would wait for this run
+            turn = turns.enter(session_id)
+            self._turn = (session_id, turn)
+            if turn is not None:
+                await turn
+        return await self._call(inputs, attempt)
+
+    def _admit(self) -> tuple[dict[str, Any], Attempt, Sequence[Gate]]:
+        """Return the inputs, the attempt and the gates to pass; refuse what is not to be run."""
+        invocation, runtime = self._invocation, self._runtime
+        deployment = invocation.deployment
+        if invocation.chosen is not None:
+            invocation.chosen(deployment.version)
+        inputs = deployment.workflow.validate(invocation.inputs)
+        limit = runtime.limits.of(invocation.name)
+        self._timeout = runtime.executor.timeout
+        if limit is not None and limit.timeout is not None:
+            self._timeout = limit.timeout
+        attempt = self._attempt = deployment.breaker.attempt()
+        if limit is None or limit.gate is None:
+            return inputs, attempt, runtime.executor.gates
+        return inputs, attempt, (limit.gate, *runtime.executor.gates)
+
+    async def _call(self, inputs: dict[str, Any], attempt: Attempt) -> bytes:
+        """Call the agent, with its session if it has one, and return the encoded result."""
+        invocation, state = self._invocation, self._state
+        workflow = invocation.deployment.workflow
+        session = self._runtime.attach(invocation)
+        context = None
+        if session is not None:
+            self._session_id = session.session_id
+            if workflow.plan.wants_context:
+                context = session.state  # which `invoke` copies
+            if invocation.attached is not None:
+                invocation.attached(session.session_id)
+        invoke = partial(workflow.invoke, inputs, context=context, session=session)
+        way, outputs = invocation.deployment.way, workflow.plan.outputs
+        if attempt.isolated:
+            way = way.isolated
+        try:
+            if isinstance(outputs, StreamOutputs):
+                steps = way.steps(state, attempt, invoke)
+                return await collect(outputs, steps, invocation.emit)
+            return outputs.encode(await way.call(state, attempt, invoke))
+        except PASSED_ON:
+            raise
+        except Exception as error:
+            logger.exception("the agent behind %r failed", workflow.name)
+            raise AgentFailedError(workflow.name) from error
+
+    def _reason(self, error: BaseException) -> Exception:
+        """Return why the run has failed, for whoever asked for it."""
+        if isinstance(error, Exception):
+            return error
+        said = repr(error)
+        if isinstance(error, asyncio.CancelledError):
+            # Whoever cancels a run looks no further, so it was the agent itself.
+            said = "the agent has cancelled itself"
+        failure = AgentFailedError(self._invocation.name)
+        failure.__cause__ = AgentExitError(said)
+        if not self.ended:
+            logger.error("the agent behind %r failed", self._invocation.name, exc_info=error)
+        return failure
+
+    def _end(self, error: Exception | None, body: bytes = b"") -> None:
+        """Note how the run ended, unless it was given up, and give back all places at once."""
+        if self.ended:
+            return
+        self.ended = True
+        elapsed = perf_counter_ns() - self._started
+        invocation, failed = self._invocation, error is not None
+        version = invocation.deployment.version
+        if failed:
+            self._error = error
+        else:
+            self._result = Result(body, self._session_id, elapsed, version)
+        while self._inside:
+            gate, place = self._inside.pop()
+            gate.leave(place)
+        if self._attempt is not None:
+            self._attempt.close(error)
+        seconds = elapsed / NS_PER_SECOND
+        self._runtime.metrics.record(invocation.channel, seconds, failed=failed)
+        invocation.deployment.meter.end(invocation.channel, seconds, failed)
+        if self._task is not None:
+            state = self._state
+            state.clock.discard(self)
+            if self._watcher is not None:
+                self._watcher.cancel()
+            # In the caller's context, and in nobody's task.
+            state.loop.call_soon(self.tell, context=self._context)
