@@ -1,29 +1,40 @@
-"""Where a request comes from, when proxies stand between the client and the app."""
+"""Where a request comes from, when proxies stand between the client and the app.
+
+uvicorn has middleware for this, too. It takes an entry that is not an address for a client, knows
+a proxy by one spelling of its address only, and believes ``X-Forwarded-Proto``; this does not.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["TrustedProxies", "address_group"]
+    Client = tuple[str, int]
+
+__all__ = ["FORWARDED_FOR", "TrustedProxies", "address_group"]
 
 FORWARDED_FOR = b"x-forwarded-for"
 LOCAL = "local"
 MAX_PROXIES = 20
+REMEMBERED = 4_096
+"""How many addresses are remembered as they were parsed."""
+MAX_ADDRESS = 64
+"""Characters of the longest text that is parsed as an address."""
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class TrustedProxies:
-    """ASGI middleware that lets trusted proxies say which client they speak for.
+    """ASGI middleware that lets trusted proxies name the client that they forward.
 
-    They append the address that they were reached from to ``X-Forwarded-For``. What counts is the
-    right-most entry that is no trusted proxy: all to its left may be the client's invention. Of
-    anybody else the header is ignored, as are ``Forwarded`` and ``X-Forwarded-Proto`` always.
+    Proxies append the address that they were reached from to ``X-Forwarded-For``. The client is the
+    right-most entry that is not a trusted proxy; anything to its left may be invented. The header
+    is ignored from anybody else, and ``Forwarded`` and ``X-Forwarded-Proto`` always are.
 
     Parameters
     ----------
@@ -36,7 +47,7 @@ class TrustedProxies:
     Raises
     ------
     ValueError
-        A value is no address and no network.
+        A value is neither an address nor a network.
     """
 
     def __init__(self, app: ASGIApp, networks: Iterable[str]) -> None:
@@ -51,47 +62,58 @@ class TrustedProxies:
                 self._networks.append(ipaddress.ip_network(network))
             except ValueError as error:
                 raise ValueError(
-                    f"trusted_proxies: {network!r} is no network such as '10.0.0.0/8': {error}"
+                    f"trusted_proxies: {network!r} is not a network such as '10.0.0.0/8': {error}"
                 ) from None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
         if scope["type"] == "http":
-            client = self._client(scope)
-            if client is not None:
-                scope = {**scope, "client": (str(client), 0)}
+            forwarded = [value for name, value in scope["headers"] if name == FORWARDED_FOR]
+            if forwarded:
+                scope = {**scope, "client": self.client_of(scope.get("client"), forwarded)}
         await self._app(scope, receive, send)
 
-    def _client(self, scope: Scope) -> _Address | None:
-        """Return whom the request's sender speaks for, if it may speak for anybody."""
-        sender = scope.get("client")
-        if sender is None:
-            if not self._unix:
-                return None
-        elif not self._trusts(_address(sender[0])):
-            return None
-        values = [value for name, value in scope["headers"] if name == FORWARDED_FOR]
-        entries = b",".join(values).decode("latin-1").rsplit(",", MAX_PROXIES)
+    def client_of(self, sender: Client | None, forwarded: Sequence[bytes]) -> Client | None:
+        """Return the client of a request.
+
+        Parameters
+        ----------
+        sender
+            Where the connection comes from; None for a Unix socket.
+        forwarded
+            The values of ``X-Forwarded-For``.
+        """
+        trusted = self._unix if sender is None else self._trusts(_address(sender[0]))
+        if not trusted:
+            return sender
+        entries = b",".join(forwarded).decode("latin-1").rsplit(",", MAX_PROXIES)
         client = None
         for entry in reversed(entries[-MAX_PROXIES:]):
-            address = _address(entry.strip())
+            address = _address(_without_port(entry.strip()))
             if address is None:
                 break
             client = address
             if not self._trusts(address):
                 break
-        return client
+        return sender if client is None else (str(client), 0)
 
     def _trusts(self, address: _Address | None) -> bool:
         return address is not None and any(address in network for network in self._networks)
 
 
-def _address(text: str) -> _Address | None:
-    """Return the address in `text`, which may have a port, or None."""
+def _without_port(text: str) -> str:
     if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
+
+
+def _address(text: str) -> _Address | None:
+    """Return the address in `text`, or None; an IPv4 address in an IPv6 one counts as itself."""
+    return _parsed(text) if len(text) <= MAX_ADDRESS else None
+
+
+@lru_cache(REMEMBERED)
+def _parsed(text: str) -> _Address | None:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -99,10 +121,14 @@ def _address(text: str) -> _Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def address_group(scope: Scope) -> str:
-    """Return what a request's client is known by: its address, or its IPv6 network of 64 bits."""
-    client = scope.get("client")
-    address = None if client is None else _address(client[0])
+def address_group(client: Client | None) -> str:
+    """Return what a client is known by: its address, or its IPv6 network of 64 bits."""
+    return LOCAL if client is None else _group(client[0][:MAX_ADDRESS])
+
+
+@lru_cache(REMEMBERED)
+def _group(host: str) -> str:
+    address = _address(host)
     if address is None:
         return LOCAL
     if address.version == 4:  # noqa: PLR2004

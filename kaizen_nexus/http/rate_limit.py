@@ -1,126 +1,167 @@
-"""How often a caller may ask: fixed windows of the ``limits`` library, kept in bounded memory."""
+"""How often a caller may ask: fixed windows that begin with a caller's first request."""
 
 from __future__ import annotations
 
 import math
+import re
 import time
-from collections import OrderedDict
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from kaizen_nexus._extras import missing_extra
-from kaizen_nexus.access.callers import ANONYMOUS
+from kaizen_nexus.access.callers import ANONYMOUS, Caller
 from kaizen_nexus.http.client_address import address_group
 from kaizen_nexus.http.credentials import caller_of
 from kaizen_nexus.http.problems import problem_response
 
-try:
-    from limits import RateLimitItem, parse_many
-    from limits.storage import Storage
-    from limits.strategies import FixedWindowRateLimiter
-except ModuleNotFoundError as error:
-    missing_extra("rate_limit", "serve", error)
-
 if TYPE_CHECKING:
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["RateLimit", "WindowStorage", "parse_rate_limit"]
+__all__ = ["Rate", "RateLimit", "RateLimiter", "Taken", "parse_rate_limit", "rate_key"]
 
-MAX_WINDOWS = 65_536
+MAX_CALLERS = 65_536
 EXEMPT = frozenset({"/health/live", "/health/ready"})
+_RATE = re.compile(
+    r"(?P<amount>\d{1,9})\s*(?:/|\s*per\s)\s*(?:(?P<multiple>\d{1,4})\s*)?"
+    r"(?P<unit>second|minute|hour|day|month|year)s?",
+    re.IGNORECASE | re.ASCII,
+)
+_DAY = 86_400
+_SECONDS = {
+    "second": 1,
+    "minute": 60,
+    "hour": 3_600,
+    "day": _DAY,
+    "month": 30 * _DAY,
+    "year": 360 * _DAY,
+}
 
 
-class WindowStorage(Storage):
-    """Counts within windows, of which it keeps the most recent ones; for one thread.
+class Rate(NamedTuple):
+    """So many requests in so many seconds."""
 
-    The library's own storage in memory starts a thread to look through all of its keys, follows
-    the wall clock, and keeps as many keys as there are callers.
+    amount: int
+    seconds: int
+    name: str
+    """What headers call it: ``minute``, or ``5-minute``."""
+
+
+class Taken(NamedTuple):
+    """What came of asking for one request more."""
+
+    headers: tuple[tuple[bytes, bytes], ...]
+    """``RateLimit-Policy`` and ``RateLimit``, for whatever is answered."""
+    refusal: Response | None
+    """The answer instead, if the caller asked too often; without `headers`."""
+
+
+class _Window:
+    """One caller's requests under one rate, until the window ends."""
+
+    __slots__ = ("amount", "count", "end", "rate", "state")
+
+    def __init__(self, rate: Rate) -> None:
+        self.rate = rate
+        self.amount = rate.amount
+        self.state = f'"{rate.name}"'
+        self.count = 0
+        self.end = -math.inf
+
+    def is_full(self, now: float) -> bool:
+        """Whether it takes no further request."""
+        return self.count >= self.amount and self.end > now
+
+    def add(self, now: float) -> None:
+        """Count a request, in a new window if this one has ended."""
+        if self.end <= now:
+            self.count, self.end = 0, now + self.rate.seconds
+        self.count += 1
+
+    def state_at(self, now: float) -> str:
+        """Return what ``RateLimit`` says of it."""
+        if self.end <= now:
+            return f"{self.state};r={self.amount};t=1"
+        return f"{self.state};r={self.amount - self.count};t={math.ceil(self.end - now)}"
+
+
+class RateLimiter:
+    """Counts the requests of each caller; for one thread.
+
+    Takes constant time a request. A new caller beyond the capacity replaces the one whose longest
+    window began first.
 
     Parameters
     ----------
+    rates
+        What `parse_rate_limit` returns; all of them hold.
     clock
         Seconds that never go back.
     capacity
-        How many windows are kept; beyond it those that are over are forgotten, else the one that
-        began first.
+        How many callers are remembered.
     """
 
-    STORAGE_SCHEME = None
-
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, capacity: int = MAX_WINDOWS
+        self,
+        rates: Sequence[Rate],
+        clock: Callable[[], float] = time.monotonic,
+        capacity: int = MAX_CALLERS,
     ) -> None:
-        super().__init__()
         self.forgotten = 0
-        """Windows that were dropped before their end."""
+        """Callers that were dropped before the end of their windows."""
+        self._rates = tuple(rates)
         self._clock = clock
         self._capacity = capacity
-        # By their length: of equally long ones, the first to begin is the first to end.
-        self._windows: dict[float, OrderedDict[str, tuple[int, float]]] = {}
+        # In the order in which the longest windows begin, which is that in which they end.
+        self._callers: dict[str, tuple[_Window, ...]] = {}
+        self._longest = max(range(len(rates)), key=lambda index: rates[index].seconds)
+        policies = (f'"{rate.name}";q={rate.amount};w={rate.seconds}' for rate in rates)
+        self._policy = (b"ratelimit-policy", ", ".join(policies).encode())
 
     def __len__(self) -> int:
-        return sum(map(len, self._windows.values()))
+        """Return how many callers are remembered."""
+        return len(self._callers)
 
-    @property
-    def base_exceptions(self) -> type[Exception]:
-        """What this storage raises: nothing that needs a name."""
-        return ValueError
+    def take(self, key: str) -> Taken:
+        """Count one request of a caller, unless that is one too many.
 
-    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-        """Count `amount` in the window of `key`, which lasts `expiry` seconds if it is new."""
-        windows = self._windows.setdefault(expiry, OrderedDict())
-        count, end = windows.get(key, (0, 0.0))
+        Parameters
+        ----------
+        key
+            What the caller is known by; see `rate_key`.
+        """
         now = self._clock()
-        if end <= now:
-            windows.pop(key, None)
-            self._make_room(now)
-            count, end = 0, now + expiry
-        windows[key] = (count + amount, end)
-        return count + amount
+        windows = self._windows(key, now)
+        exceeded = [window for window in windows if window.is_full(now)]
+        refusal = None
+        if exceeded:
+            refusal = _refusal(exceeded, now)
+        else:
+            for window in windows:
+                window.add(now)
+        state = ", ".join([window.state_at(now) for window in windows])
+        return Taken((self._policy, (b"ratelimit", state.encode())), refusal)
 
-    def get(self, key: str) -> int:
-        """Return the count of a key's window."""
-        count, end = self._window(key)
-        return count if end > self._clock() else 0
-
-    def get_expiry(self, key: str) -> float:
-        """Return when a key's window ends, by the storage's clock."""
-        return max(self._clock(), self._window(key)[1])
-
-    def check(self) -> bool:
-        """Return whether the storage works."""
-        return True
-
-    def reset(self) -> int:
-        """Forget everything, and return how much that was."""
-        number = len(self)
-        self._windows.clear()
-        return number
-
-    def clear(self, key: str) -> None:
-        """Forget a key."""
-        for windows in self._windows.values():
-            windows.pop(key, None)
-
-    def _window(self, key: str) -> tuple[int, float]:
-        for windows in self._windows.values():
-            if key in windows:
-                return windows[key]
-        return 0, 0.0
+    def _windows(self, key: str, now: float) -> tuple[_Window, ...]:
+        windows = self._callers.get(key)
+        if windows is not None and windows[self._longest].end > now:
+            return windows
+        # The longest window begins again: the caller moves to the end of the order.
+        if windows is None:
+            windows = tuple(map(_Window, self._rates))
+        else:
+            del self._callers[key]
+        self._make_room(now)
+        self._callers[key] = windows
+        return windows
 
     def _make_room(self, now: float) -> None:
-        began_first: tuple[float, OrderedDict[str, tuple[int, float]]] | None = None
-        for length, windows in self._windows.items():
-            while windows:
-                key, (_, end) = next(iter(windows.items()))
-                if end > now:
-                    if began_first is None or end - length < began_first[0]:
-                        began_first = (end - length, windows)
-                    break
-                del windows[key]
-        if began_first is not None and len(self) >= self._capacity:
-            began_first[1].popitem(last=False)
-            self.forgotten += 1
+        while self._callers:
+            first = next(iter(self._callers))
+            if self._callers[first][self._longest].end > now:
+                if len(self._callers) < self._capacity:
+                    return
+                self.forgotten += 1
+            del self._callers[first]
 
 
 class RateLimit:
@@ -133,27 +174,13 @@ class RateLimit:
     ----------
     app
         What answers the others.
-    limits
-        What `parse_rate_limit` returns; all of them hold.
-    storage
-        Where requests are counted.
-    clock
-        The storage's clock.
+    limiter
+        What counts the requests.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        limits: list[RateLimitItem],
-        storage: WindowStorage | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, app: ASGIApp, limiter: RateLimiter) -> None:
         self._app = app
-        self._limits = limits
-        self._clock = clock
-        self._limiter = FixedWindowRateLimiter(storage or WindowStorage(clock))
-        policies = (f'"{_name(i)}";q={i.amount};w={i.get_expiry()}' for i in limits)
-        self._policy = (b"ratelimit-policy", ", ".join(policies).encode())
+        self._limiter = limiter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
@@ -164,69 +191,55 @@ class RateLimit:
         if scope["type"] != "http" or self._is_exempt(scope):
             await app(scope, receive, send)
             return
-        key = _key(scope)
-        exceeded = [limit for limit in self._limits if not self._limiter.test(limit, key)]
-        if not exceeded:
-            for limit in self._limits:
-                self._limiter.hit(limit, key)
-        headers = [self._policy, (b"ratelimit", self._state(key))]
+        headers, refusal = self._limiter.take(rate_key(caller_of(scope), scope.get("client")))
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message.get("headers", ()), *headers]}
             await send(message)
 
-        if exceeded:
-            wait = max(self._remaining_time(limit, key) for limit in exceeded)
-            refusal = problem_response(
-                429,
-                slug="rate-limited",
-                detail=f"more requests than {' and '.join(str(limit) for limit in exceeded)}: "
-                f"the next one is answered in {wait} s",
-                headers={"Retry-After": str(wait)},
-            )
-            await refusal(scope, receive, send_with_headers)
-            return
-        await app(scope, receive, send_with_headers)
+        await (refusal or app)(scope, receive, send_with_headers)
 
     @staticmethod
     def _is_exempt(scope: Scope) -> bool:
         return scope["path"].removeprefix(scope.get("root_path", "")) in EXEMPT
 
-    def _remaining_time(self, limit: RateLimitItem, key: str) -> int:
-        """Return the seconds until a caller's window ends."""
-        end = self._limiter.get_window_stats(limit, key).reset_time
-        return max(1, math.ceil(end - self._clock()))
 
-    def _state(self, key: str) -> bytes:
-        states = (
-            f'"{_name(limit)}";r={self._limiter.get_window_stats(limit, key).remaining}'
-            f";t={self._remaining_time(limit, key)}"
-            for limit in self._limits
-        )
-        return ", ".join(states).encode()
+def rate_key(caller: Caller, client: tuple[str, int] | None) -> str:
+    """Return what a caller is counted by: its name or, if nobody was asked, its address.
 
-
-def _key(scope: Scope) -> str:
-    caller = caller_of(scope)
+    Parameters
+    ----------
+    caller
+        Who sent the request.
+    client
+        The address that it came from, as in an ASGI scope.
+    """
     if caller is ANONYMOUS:
-        return f"address:{address_group(scope)}"
+        return f"address:{address_group(client)}"
     return f"caller:{caller.id}"
 
 
-def _name(limit: RateLimitItem) -> str:
-    """Return what a limit is called in headers: ``minute``, or ``5-minute``."""
-    name = limit.GRANULARITY.name
-    return name if limit.multiples == 1 else f"{limit.multiples}-{name}"
+def _refusal(exceeded: Sequence[_Window], now: float) -> Response:
+    rates = " and ".join(
+        f"{each.amount} per {each.rate.name.replace('-', ' ')}" for each in exceeded
+    )
+    wait = max(math.ceil(window.end - now) for window in exceeded)
+    return problem_response(
+        429,
+        slug="rate-limited",
+        detail=f"more requests than {rates}: the next one is answered in {wait} s",
+        headers={"Retry-After": str(wait)},
+    )
 
 
-def parse_rate_limit(rate_limit: int | str) -> list[RateLimitItem]:
-    """Return the limits that a setting names.
+def parse_rate_limit(rate_limit: int | str) -> tuple[Rate, ...]:
+    """Return the rates that a setting names.
 
     Parameters
     ----------
     rate_limit
-        Requests per minute, or one or several limits such as ``"100/minute;10/second"``.
+        Requests per minute, or one or several rates such as ``"100/minute;10/second"``.
 
     Raises
     ------
@@ -236,13 +249,16 @@ def parse_rate_limit(rate_limit: int | str) -> list[RateLimitItem]:
     if isinstance(rate_limit, bool) or not isinstance(rate_limit, (int, str)):
         raise TypeError(f"rate_limit must be a number or a string, not {rate_limit!r}")
     text = f"{rate_limit}/minute" if isinstance(rate_limit, int) else rate_limit
-    try:
-        limits = parse_many(text)
-    except ValueError:
-        limits = []
-    if not limits or any(limit.amount < 1 or limit.multiples < 1 for limit in limits):
-        raise ValueError(
-            f"rate_limit: {rate_limit!r} is no number of requests per minute, and no limits such "
-            "as '100/minute;10/second'"
-        )
-    return limits
+    rates = []
+    for part in re.split("[;,|]", text):
+        found = _RATE.fullmatch(part.strip())
+        amount, multiple = (int(found["amount"]), int(found["multiple"] or 1)) if found else (0, 0)
+        if found is None or amount < 1 or multiple < 1:
+            raise ValueError(
+                f"rate_limit: {rate_limit!r} is neither a number of requests per minute nor rates "
+                "such as '100/minute;10/second'"
+            )
+        unit = found["unit"].lower()
+        name = unit if multiple == 1 else f"{multiple}-{unit}"
+        rates.append(Rate(amount, multiple * _SECONDS[unit], name))
+    return tuple(rates)

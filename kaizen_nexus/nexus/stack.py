@@ -85,9 +85,9 @@ def asgi_stack(
     app: ASGIApp = DirectRoute(routes, execution, mcp)
     rate_limit = None
     if options.rate_limit is not None:
-        from kaizen_nexus.http.rate_limit import RateLimit, parse_rate_limit
+        from kaizen_nexus.http.rate_limit import RateLimit, RateLimiter, parse_rate_limit
 
-        app = rate_limit = RateLimit(app, parse_rate_limit(options.rate_limit))
+        app = rate_limit = RateLimit(app, RateLimiter(parse_rate_limit(options.rate_limit)))
     if options.authenticator is not None:
         app = Authentication(app, options.authenticator, rate_limit)
     if options.trusted_proxies:

@@ -6,11 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kaizen_nexus.access.callers import Caller
 from kaizen_nexus.http.client_address import TrustedProxies, address_group
 from kaizen_nexus.http.credentials import sent_by
-from kaizen_nexus.http.rate_limit import RateLimit, WindowStorage, parse_rate_limit
+from kaizen_nexus.http.rate_limit import Rate, RateLimit, RateLimiter, parse_rate_limit
 
 
 class Clock:
@@ -53,7 +55,7 @@ def clock() -> Clock:
 
 
 def limited(rate_limit: int | str, clock: Clock) -> RateLimit:
-    return RateLimit(answering, parse_rate_limit(rate_limit), WindowStorage(clock), clock)
+    return RateLimit(answering, RateLimiter(parse_rate_limit(rate_limit), clock))
 
 
 def test_a_request_too_many_is_429_until_the_window_ends(clock: Clock) -> None:
@@ -106,38 +108,89 @@ def test_health_is_free(clock: Clock, path: str) -> None:
     assert "ratelimit" not in ask(app, path=path)[1]
 
 
-def test_what_is_counted_is_bounded(clock: Clock) -> None:
-    storage = WindowStorage(clock, capacity=100)
+def test_callers_are_bounded(clock: Clock) -> None:
+    limiter = RateLimiter(parse_rate_limit("5/minute;2/second"), clock, capacity=100)
     for number in range(100):
-        storage.incr(f"caller {number}", 60)
-    assert (len(storage), storage.forgotten) == (100, 0)
+        limiter.take(f"caller {number}")
+    assert (len(limiter), limiter.forgotten) == (100, 0)
     for number in range(1000):
-        storage.incr(f"other {number}", 60)
-    assert (len(storage), storage.forgotten) == (100, 1000)
+        limiter.take(f"other {number}")
+    assert (len(limiter), limiter.forgotten) == (100, 1000)
     clock.now += 60
-    storage.incr("another", 60)
-    assert (len(storage), storage.forgotten) == (1, 1000)
+    limiter.take("another")
+    assert (len(limiter), limiter.forgotten) == (1, 1000)
 
 
-def test_what_is_over_makes_room_before_what_lasts_longer(clock: Clock) -> None:
-    storage = WindowStorage(clock, capacity=100)
-    storage.incr("the day of somebody", 86_400)
-    for number in range(1000):
-        storage.incr(f"a second of caller {number}", 1)
-        clock.now += 0.5
-    assert storage.get("the day of somebody") == 1
-    assert (len(storage) < 5, storage.forgotten) == (True, 0)
-    for number in range(100):
-        storage.incr(f"a minute of caller {number}", 60)
-    assert storage.get("the day of somebody") == 0, "it began first, and none is over"
+def test_the_caller_whose_longest_window_began_first_makes_room(clock: Clock) -> None:
+    limiter = RateLimiter(parse_rate_limit("1/second;2/minute"), clock, capacity=2)
+    limiter.take("ada")
+    clock.now += 30
+    limiter.take("bob")
+    clock.now += 25
+    limiter.take("ada")
+    clock.now += 5
+    assert limiter.take("ada").refusal is None, "her minute is over, and another begins"
+    limiter.take("cyd")
+    assert (len(limiter), limiter.forgotten) == (2, 1)
+    assert limiter.take("ada").refusal is not None, "bob was forgotten, whose minute began first"
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.floats(0, 40)), max_size=60),
+    st.sampled_from(["1/second", "3/minute", "2/second;3/minute", "4/2 minutes;1/10 seconds"]),
+)
+def test_no_window_holds_more_than_its_rate(steps: list[tuple[str, float]], text: str) -> None:
+    clock = Clock()
+    rates = parse_rate_limit(text)
+    limiter = RateLimiter(rates, clock)
+    began: dict[tuple[str, Rate], list[float]] = {}
+    for key, pause in steps:
+        clock.now += pause
+        fresh = [
+            rate
+            for rate in rates
+            if not (times := began.get((key, rate))) or times[0] + rate.seconds <= clock.now
+        ]
+        full = [r for r in rates if r not in fresh and len(began[key, r]) >= r.amount]
+        assert (limiter.take(key).refusal is not None) is bool(full)
+        for rate in () if full else rates:
+            if rate in fresh:
+                began[key, rate] = []
+            began[key, rate].append(clock.now)
 
 
 @pytest.mark.parametrize(
-    "rate_limit", [0, -1, True, 1.5, "", "x", "0/minute", "10", "10/fortnight", "10/minute;", None]
+    "rate_limit",
+    [
+        0,
+        -1,
+        True,
+        1.5,
+        "",
+        "x",
+        "0/minute",
+        "10",
+        "10/fortnight",
+        "10/minute;",
+        "10/0 minutes",
+        None,
+    ],
 )
 def test_what_is_no_limit_is_refused(rate_limit: Any) -> None:
     with pytest.raises((TypeError, ValueError), match="rate_limit"):
         parse_rate_limit(rate_limit)
+
+
+@pytest.mark.parametrize(
+    ("text", "rates"),
+    [
+        (7, [(7, 60, "minute")]),
+        ("100/minute;10/second", [(100, 60, "minute"), (10, 1, "second")]),
+        ("5 per 2 hours, 9/day", [(5, 7_200, "2-hour"), (9, 86_400, "day")]),
+    ],
+)
+def test_rates_are_read(text: int | str, rates: list[tuple[int, int, str]]) -> None:
+    assert list(parse_rate_limit(text)) == rates
 
 
 PROXY = ("10.0.0.1", 1)
@@ -193,4 +246,4 @@ def test_what_is_no_network_is_refused(network: str) -> None:
     ],
 )
 def test_a_client_cannot_choose_among_its_addresses(client: Any, group: str) -> None:
-    assert address_group({"client": client}) == group
+    assert address_group(client) == group
