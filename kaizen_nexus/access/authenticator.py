@@ -52,6 +52,12 @@ class Authenticator:
                 missing_extra("Auth(jwt=...)", "auth", error)
             self._tokens = TokenVerifier(auth.jwt)
 
+    def find_key(self, credential: str) -> Caller | None:
+        """Return the caller whose API key `credential` is, or None if it is not a valid key."""
+        if self._keys is None or len(credential) > MAX_LENGTH:
+            return None
+        return self._keys.find(credential) if credential.startswith(KEY_PREFIX) else None
+
     async def identify(self, credential: str, *, key_only: bool = False) -> Caller:
         """Return the caller whose API key or, unless `key_only`, token `credential` is.
 
@@ -68,7 +74,7 @@ class Authenticator:
                 f"the credential is longer than {MAX_LENGTH} characters", INVALID
             )
         if credential.startswith(KEY_PREFIX):
-            caller = None if self._keys is None else self._keys.find(credential)
+            caller = self.find_key(credential)
             if caller is None:
                 raise UnauthenticatedError(
                     "the API key is unknown to this server, was revoked, or has expired", INVALID

@@ -1,7 +1,8 @@
-"""Asks every request who sends it, before a channel sees it."""
+"""Identifies who sent each request, before a channel sees it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from kaizen_nexus.access.errors import AuthenticationUnavailableError, UnauthenticatedError
@@ -29,7 +30,7 @@ OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
 
 
 class AmbiguousCredentialsError(Exception):
-    """A request presents several credentials, of which others may see another one than we do."""
+    """A request presents several credentials, of which another server may choose another one."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -38,16 +39,16 @@ class AmbiguousCredentialsError(Exception):
 
 
 class Authentication:
-    """ASGI middleware that lets requests through whose sender is known, and says who it is.
+    """ASGI middleware that passes on requests with valid credentials, and who sent them.
 
     Parameters
     ----------
     app
         What answers them.
     authenticator
-        Who knows whom.
+        What checks credentials.
     rate_limit
-        What counts those who are not let through, by their addresses.
+        What counts the requests that are refused, by their addresses.
     """
 
     def __init__(
@@ -74,6 +75,26 @@ class Authentication:
             await self._answer(self._metadata(scope, path), scope, receive, send)
         else:
             await self._ask(scope, receive, send)
+
+    def caller_at_once(self, headers: Mapping[bytes, bytes]) -> Caller | None:
+        """Return who sent a request, where its headers alone tell.
+
+        Parameters
+        ----------
+        headers
+            The request's headers by name, in lower case, each of which comes once.
+
+        Returns
+        -------
+        Caller or None
+            None if there is no valid API key: then calling this middleware decides, and answers.
+        """
+        bearer, key = headers.get(b"authorization"), headers.get(b"x-api-key")
+        if bearer is None:
+            return None if key is None else self._authenticator.find_key(key.decode("latin-1"))
+        if key is not None:
+            return None
+        return self._authenticator.find_key(_credential_in(bearer) or "")
 
     async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -110,14 +131,14 @@ class Authentication:
             return await self._authenticator.identify(keys[0].decode("latin-1"), key_only=True)
         if not bearers:
             raise UnauthenticatedError
-        scheme, _, credential = bearers[0].decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer":
+        credential = _credential_in(bearers[0])
+        if credential is None:
             raise UnauthenticatedError
-        return await self._authenticator.identify(credential.strip())
+        return await self._authenticator.identify(credential)
 
     def _metadata(self, scope: Scope, path: str) -> Response:
-        """Return whose tokens are believed, as RFC 9728 has it."""
-        assert self._jwt is not None  # noqa: S101  # it is asked for nowhere else
+        """Return which issuer's tokens are accepted, as RFC 9728 has it."""
+        assert self._jwt is not None  # noqa: S101  # this is called for no other app
         return json_response(
             {
                 "resource": f"{self._url(scope)}{path.removeprefix(METADATA_PATH)}",
@@ -131,3 +152,9 @@ class Authentication:
             return self._public_url.rstrip("/")
         host = next(value for name, value in scope["headers"] if name == b"host").decode("latin-1")
         return f"{scope['scheme']}://{host}{scope.get('root_path', '')}"
+
+
+def _credential_in(authorization: bytes) -> str | None:
+    """Return the credential in an ``Authorization`` header of the scheme ``Bearer``."""
+    scheme, _, credential = authorization.decode("latin-1").partition(" ")
+    return credential.strip() if scheme.lower() == "bearer" else None
