@@ -1,7 +1,7 @@
 """Sessions in a DataFlow database: Kaizen's own tables and storage, working on our sessions.
 
-Tables and queries belong to Kaizen and DataFlow. What runs here is their code as it is installed,
-loaded beside the modules that stand in, so that the sessions it makes are ours.
+Kaizen and DataFlow own the tables and queries. Their installed code is loaded beside the modules
+that stand in for it, so that it works with our sessions.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ def _load(fullname: str) -> ModuleType | None:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     except ImportError:
-        return None  # as the original answers where DataFlow's side is missing
+        return None  # as the original does without DataFlow
     return module
 
 
 def __getattr__(name: str) -> Any:
-    """Give the original's class or function where it is installed, and what replaces it if not."""
+    """Return the original's class or function, or what replaces it where it is not installed."""
     if name == "register_session_models":
         models = original_module("models")
         return None if models is None else models.register_session_models

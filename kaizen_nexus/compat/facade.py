@@ -1,4 +1,4 @@
-"""Modules that stand in for the original's: they hold no code, their names are those of ours."""
+"""Modules that stand in for the original's: their names resolve to ours."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ __all__ = ["Facade"]
 _OWN = ("_homes", "_submodules")
 
 _defined: dict[str, Any] = {}
-"""By home, what was there before something else was set through a module that stands in."""
+"""By home, the values from before something was set through a module that stands in."""
 
 
 class Facade(ModuleType):
     """A module whose names are looked up in the modules of ours that define them.
 
-    A submodule shares its names with the module that defines them: what `unittest.mock.patch` sets
-    here is what that module's own code finds, as in the original. A package has names of its own,
-    as after ``from .x import y``: neither does setting one change anything else, nor do they change
-    with a submodule's.
+    A submodule shares its names with the module that defines them: that module's own code sees what
+    `unittest.mock.patch` sets here, as in the original. A package has its own names, as after
+    ``from .x import y``: setting one here or in a submodule does not change the other.
 
     Parameters
     ----------
@@ -30,7 +29,7 @@ class Facade(ModuleType):
     homes
         For each name, ``module:attribute`` of ours.
     submodules
-        For a package, what it imports by itself on attribute access.
+        For a package, the submodules that it imports on attribute access.
     """
 
     _homes: Mapping[str, str]
@@ -44,7 +43,7 @@ class Facade(ModuleType):
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was set here, as executing the module again would."""
+        """Undo what was set here, as executing the module again would."""
         own = vars(self)
         for name in [name for name in own if name in self._homes]:
             del own[name]

@@ -35,7 +35,7 @@ _SUBMODULES_OF: dict[str, frozenset[str]] = {
 }
 _MISSING: Any = object()
 
-# Re-entrant, since an import that runs under it may run code that installs, too.
+# Re-entrant: an import that runs under it may call `install`, too.
 _lock = threading.RLock()
 _installed: _Installation | None = None
 
@@ -71,11 +71,11 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Undo `install`: the original is found again, or nothing where it is not installed.
+    """Undo `install`: imports find the original again, if it is installed.
 
-    Modules of the original that had been imported before `install` come back as the same objects.
-    Code that imported names meanwhile keeps ours. Without an installation, and when called again,
-    it changes nothing. Thread-safe.
+    Modules of the original that were imported before `install` come back as the same objects. Code
+    that imported names meanwhile keeps ours. Without an installation it changes nothing.
+    Thread-safe.
     """
     global _installed  # noqa: PLW0603 - see install
     with _lock:
@@ -85,10 +85,11 @@ def uninstall() -> None:
 
 
 class _Installation:
-    """The finders that answer for the original, and what there was before them."""
+    """The finders that answer for the original, and the modules that they replaced."""
 
     def __init__(self) -> None:
-        self._finders = (_Replacing(), _FillingIn())
+        # The second answers only for modules that no other finder has found.
+        self._finders = (_Finder(_REPLACED), _Finder(_FILLED_IN))
         sys.meta_path.insert(0, self._finders[0])
         sys.meta_path.append(self._finders[1])
         parent, child = _split(ORIGINAL)
@@ -98,18 +99,18 @@ class _Installation:
         self._attribute = _attribute(parent, child)
         self.replaced = {name: sys.modules.pop(name) for name in _REPLACED if name in sys.modules}
         if self._attribute is not _MISSING:
-            # Whoever holds the parent package finds ours there from now on.
+            # The parent package, which others may hold, gets ours as its attribute.
             importlib.import_module(ORIGINAL)
 
     @property
     def in_force(self) -> bool:
-        """Whether nobody has taken the finders away, as those do who restore `sys.meta_path`."""
+        """Whether the finders are in `sys.meta_path`: code that restores it removes them."""
         return all(finder in sys.meta_path for finder in self._finders)
 
     def undo(self) -> None:
-        """Take the finders away and put back what they replaced; leave what others put there."""
+        """Remove the finders and restore what they replaced, except what others have changed."""
         for finder in self._finders:
-            with contextlib.suppress(ValueError):  # somebody else has removed it
+            with contextlib.suppress(ValueError):  # removed by other code
                 sys.meta_path.remove(finder)
         for name in reversed([*_FILLED_IN, *_REPLACED]):
             parent, child = _split(name)
@@ -130,39 +131,35 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _attribute(module: str, name: str) -> Any:
-    """Return what an imported module itself holds under `name`."""
+    """Return an attribute of an imported module, without importing anything for it."""
     holder = sys.modules.get(module)
     return _MISSING if holder is None else vars(holder).get(name, _MISSING)
 
 
-class _Replacing(MetaPathFinder):
-    """Answers for the original's package and submodules, ahead of the original itself."""
+class _Finder(MetaPathFinder):
+    """Finds modules that stand in for others.
+
+    Parameters
+    ----------
+    modules
+        For each module's full name, its names.
+    """
+
+    def __init__(self, modules: dict[str, dict[str, str]]) -> None:
+        self._modules = modules
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        names = _REPLACED.get(fullname)
+        names = self._modules.get(fullname)
         if names is None:
             return None
-        spec = _spec(fullname, names)
+        loader = _FacadeLoader(names)
+        spec = ModuleSpec(fullname, loader, is_package=fullname in _SUBMODULES_OF)
         if fullname == ORIGINAL:
-            # A module that only the installed version has is still found.
+            # Modules that only the installed version has are still found.
             spec.submodule_search_locations = original_locations(path)
         return spec
-
-
-class _FillingIn(MetaPathFinder):
-    """Answers for what is not installed, after every other finder has given up."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        names = _FILLED_IN.get(fullname)
-        return None if names is None else _spec(fullname, names)
-
-
-def _spec(fullname: str, names: dict[str, str]) -> ModuleSpec:
-    return ModuleSpec(fullname, _FacadeLoader(names), is_package=fullname in _SUBMODULES_OF)
 
 
 class _FacadeLoader(Loader):
@@ -175,6 +172,6 @@ class _FacadeLoader(Loader):
         return Facade(spec.name, self._names, _SUBMODULES_OF.get(spec.name, frozenset()))
 
     def exec_module(self, module: ModuleType) -> None:
-        """Begin afresh, which is what `importlib.reload` expects."""
+        """Reset the module, as `importlib.reload` expects."""
         if isinstance(module, Facade):
             module.reset()

@@ -1,1 +1,1 @@
-"""Deploying: an agent becomes a cached plan, a workflow, and an entry in an app."""
+"""Deploying: an agent becomes a cached plan, a workflow, and a deployment of an app."""

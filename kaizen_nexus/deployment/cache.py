@@ -1,4 +1,4 @@
-"""A bounded LRU cache of what deployments build, with single-flight building and statistics."""
+"""A bounded LRU cache of built workflows, with single-flight building and statistics."""
 
 from __future__ import annotations
 
@@ -8,25 +8,41 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any
+from typing import Any, TypedDict
 
 from kaizen_nexus.agents.adapters import AgentShape, describe_agent
-from kaizen_nexus.deployment.cache_entries import Comparison, Entry, compare
+from kaizen_nexus.deployment.cache_entries import Comparison, Entry, EntryReport, compare
 from kaizen_nexus.deployment.fingerprint import PLAN, Fingerprint, fingerprint
 
-__all__ = ["DeploymentCache", "clear_deployment_cache", "get_deployment_cache"]
+__all__ = ["CacheStats", "DeploymentCache", "clear_deployment_cache", "get_deployment_cache"]
 
 DEFAULT_MAX_SIZE = 100
 DEFAULT_BUILD_TIMEOUT = 60.0
 MAX_REASON = 500
-"""How many characters of the reason why an agent is not cached are kept."""
+"""The most characters kept of the reason why an agent is not cached."""
 
 _ABANDONED = object()
-"""Result of a flight whose leader was cancelled: somebody else has to build."""
+"""The outcome of a build whose thread was interrupted: another thread has to build."""
+
+
+class CacheStats(TypedDict):
+    """Counts of a cache since its creation."""
+
+    size: int
+    max_size: int
+    hits: int
+    misses: int
+    evictions: int
+    builds: int
+    failed_builds: int
+    build_seconds: float
+    """The sum over all builds."""
+    undescribed: int
+    """Deployments whose agent could not be described, and so not cached."""
 
 
 class _Flight:
-    """One build that is under way."""
+    """One build in progress."""
 
     def __init__(self) -> None:
         self.leader = threading.get_ident()
@@ -34,11 +50,11 @@ class _Flight:
 
 
 class DeploymentCache:
-    """Built workflows by fingerprint; the least recently used one leaves first.
+    """Built workflows by fingerprint; the least recently used one is evicted first.
 
     All methods may be called from any thread. Nothing is built, compared or destroyed under the
-    lock. Concurrent requests for one key build once; a failed build is not cached, and its error
-    goes to all who waited for it; a cancelled one is taken over by a waiter.
+    lock. Concurrent requests for one key build once. A failed build is not cached, and its error
+    is raised to all that waited for it; if a build is interrupted, one of them takes over.
 
     Parameters
     ----------
@@ -84,10 +100,9 @@ class DeploymentCache:
     def key_for(
         self, agent: object, name: str, shape: AgentShape, flavour: str
     ) -> Fingerprint | None:
-        """Return the key of what would be built, or None where it must not be cached.
+        """Return the key to cache `agent` under, or None if it cannot be described.
 
-        That is the case for an agent that cannot be described; `stats` counts it, and `uncached`
-        says why.
+        Such an agent is not cached: `stats` counts it, and `uncached` gives the reason.
         """
         try:
             return fingerprint(agent, name, shape, flavour)
@@ -102,7 +117,7 @@ class DeploymentCache:
         return None
 
     def get(self, cache_key: str) -> Any | None:
-        """Return the entry, which becomes the most recently used one, or None."""
+        """Return the entry, or None; it is the most recently used one then."""
         with self._lock:
             return self._find(cache_key)
 
@@ -134,7 +149,7 @@ class DeploymentCache:
                 self._evictions += 1
 
     def get_or_build(self, cache_key: str, build: Callable[[], Any]) -> Any:
-        """Return the entry; build it first, in one of the threads that ask, if there is none.
+        """Return the entry; without one, build it in one of the threads that ask for it.
 
         Raises
         ------
@@ -155,7 +170,7 @@ class DeploymentCache:
             if leading:
                 return self._lead(cache_key, flight, build)
             if flight.leader == threading.get_ident():
-                raise RuntimeError("a workflow's build deploys the same agent again")
+                raise RuntimeError("building a workflow deploys the same agent again")
             try:
                 outcome = flight.outcome.result(self._build_timeout)
             except FutureTimeoutError:
@@ -182,7 +197,7 @@ class DeploymentCache:
             self._land(cache_key, flight, failed=True)
             flight.outcome.set_result(_ABANDONED)
             raise
-        # An invalidation during the build means that its answer may already be stale.
+        # After an invalidation during the build, the result may be stale already.
         if generation == self._generation:
             self._store(cache_key, entry)
         self._land(cache_key, flight, elapsed_ns=elapsed)
@@ -200,7 +215,7 @@ class DeploymentCache:
             self._build_ns += elapsed_ns
 
     def invalidate(self, cache_key: str | None = None) -> None:
-        """Forget one entry, or without a key all; builds under way are not cached either."""
+        """Remove one entry or, without a key, all; builds in progress are not cached, either."""
         with self._lock:
             self._generation += 1
             leaving: Any
@@ -213,18 +228,8 @@ class DeploymentCache:
                 self._flights.pop(cache_key, None)
         del leaving
 
-    def entries(self) -> list[dict[str, Any]]:
-        """Return what is cached, the least recently used entry first.
-
-        Returns
-        -------
-        list of dict
-            ``key``; ``name``, that of the deployment; ``kind``, ``"plan"`` or, for apps of another
-            kind, ``"built"``; ``age_seconds``; ``hits``; ``build_seconds``; ``fields``, how many
-            things the key covers; ``field_bytes``, how much is kept to tell them apart. `name`
-            and `kind` are None where `set` was given a key of other origin, and `build_seconds`
-            where it was given a value.
-        """
+    def entries(self) -> list[EntryReport]:
+        """Return a report on each entry, the least recently used one first."""
         now = self._clock()
         return [entry.report(key, now) for key, entry in self._snapshot().items()]
 
@@ -250,7 +255,7 @@ class DeploymentCache:
         return compare(self._snapshot(), a, b)
 
     def uncached(self) -> dict[str, str]:
-        """Return why agents were not cached, by the name that they were last deployed under."""
+        """Return the reasons why agents were not cached, by the names of their deployments."""
         with self._lock:
             return dict(self._uncached)
 
@@ -258,16 +263,8 @@ class DeploymentCache:
         with self._lock:
             return dict(self._entries)
 
-    def stats(self) -> dict[str, int | float]:
-        """Return counts since creation.
-
-        Returns
-        -------
-        dict
-            ``size``, ``max_size``, ``hits``, ``misses``, ``evictions``, ``builds``,
-            ``failed_builds``, ``build_seconds`` (the sum over all builds) and ``undescribed``
-            (deployments that could not be cached).
-        """
+    def stats(self) -> CacheStats:
+        """Return counts since creation."""
         with self._lock:
             return {
                 "size": len(self._entries),
@@ -291,5 +288,5 @@ def get_deployment_cache() -> DeploymentCache:
 
 
 def clear_deployment_cache() -> None:
-    """Forget everything that deployments have cached; what is deployed stays deployed."""
+    """Empty the cache that deployments share; deployed workflows stay deployed."""
     _default.invalidate()

@@ -1,22 +1,40 @@
-"""What the deployment cache keeps of each entry, and what it tells of it."""
+"""Entries of the deployment cache: their history, and what their keys differ in."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from kaizen_nexus._errors import NexusError
 from kaizen_nexus.deployment.fingerprint import Fingerprint
 from kaizen_nexus.deployment.key_fields import FieldDifference, KeyField, differences
 
-__all__ = ["Comparison", "Entry", "EntryNotFoundError", "compare", "find_key"]
+__all__ = ["Comparison", "Entry", "EntryNotFoundError", "EntryReport", "compare"]
 
 MIN_PREFIX = 4
-"""With how many digits a key may be abbreviated."""
+"""The fewest digits that may abbreviate a key."""
 
 
 class EntryNotFoundError(NexusError, LookupError):
-    """No entry of the cache has that key or name, or several have."""
+    """No entry of the cache has that key or name, or several do."""
+
+
+class EntryReport(TypedDict):
+    """What `DeploymentCache.entries` reports of an entry."""
+
+    key: str
+    name: str | None
+    """The name of the deployment; None for a key that the cache did not compute."""
+    kind: str | None
+    """``"plan"`` or, for apps of another kind, ``"built"``; None as for `name`."""
+    age_seconds: float
+    hits: int
+    build_seconds: float | None
+    """None for a value that was stored ready made."""
+    fields: int
+    """How many fields the key covers."""
+    field_bytes: int
+    """How many bytes describe them."""
 
 
 class Entry:
@@ -27,7 +45,7 @@ class Entry:
     value
         What is cached.
     key
-        Its key; a `Fingerprint` says what the entry is and is not kept itself.
+        Its key; a `Fingerprint` describes the entry, and is not kept itself.
     now
         Monotonic seconds.
     build_seconds
@@ -49,8 +67,8 @@ class Entry:
         self.hits = 0
         self.build_seconds = build_seconds
 
-    def report(self, key: str, now: float) -> dict[str, Any]:
-        """Return what `DeploymentCache.entries` tells of this entry."""
+    def report(self, key: str, now: float) -> EntryReport:
+        """Return the report on this entry, whose key is `key`."""
         return {
             "key": key,
             "name": self.name,
@@ -64,21 +82,21 @@ class Entry:
 
 
 class Comparison(NamedTuple):
-    """Two entries, and what their keys differ in."""
+    """The fields that the keys of two entries differ in."""
 
     a: str
-    """The one's key, in full."""
+    """The key of one entry, in full."""
     b: str
     differences: list[FieldDifference]
 
 
-def find_key(entries: Mapping[str, Entry], wanted: str) -> str:
-    """Return the key that `wanted` stands for: a key, the beginning of one, or a name.
+def _find_key(entries: Mapping[str, Entry], wanted: str) -> str:
+    """Return the key that `wanted` is: a key, the beginning of one, or a name.
 
     Raises
     ------
     EntryNotFoundError
-        No entry is meant, or more than one; the message says which.
+        No entry matches, or several do; the message names them.
     """
     if wanted in entries:
         return wanted
@@ -92,16 +110,16 @@ def find_key(entries: Mapping[str, Entry], wanted: str) -> str:
             f"nothing is cached under {wanted!r}: give a key, its first {MIN_PREFIX} digits or "
             "more, or a name"
         )
-    raise EntryNotFoundError(f"{wanted!r} may be any of {', '.join(found)}: give a key")
+    raise EntryNotFoundError(f"{wanted!r} may be any of {', '.join(found)}: give a whole key")
 
 
 def compare(entries: Mapping[str, Entry], a: str, b: str) -> Comparison:
-    """Return what the keys of two entries differ in.
+    """Return the fields that the keys of two entries differ in.
 
     Raises
     ------
     EntryNotFoundError
-        One of them is not there, or may be several.
+        One of them does not exist, or several match.
     """
-    one, other = find_key(entries, a), find_key(entries, b)
+    one, other = _find_key(entries, a), _find_key(entries, b)
     return Comparison(one, other, differences(entries[one].fields, entries[other].fields))

@@ -24,7 +24,7 @@ class NexusConnection:
     nexus_app
         A `Nexus`, or any app with ``register(name, workflow)``.
     auto_discovery
-        Kept as given; discovery itself is a setting of the app.
+        Only kept: discovery is a setting of the app.
 
     Raises
     ------
@@ -42,7 +42,7 @@ class NexusConnection:
         self._workflows: dict[str, Any] = {}
 
     def is_connected(self) -> bool:
-        """Return whether `stop` has not been called yet."""
+        """Return True until `stop` is called."""
         return self._connected
 
     def health_check(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class NexusDeploymentMixin:
         Raises
         ------
         ImportError
-            It takes Kailash, which is not installed.
+            The agent needs Kailash, which is not installed.
         """
         if isinstance(self, BaseAgent):
             return BaseAgent.to_workflow(self)
@@ -169,7 +169,7 @@ class NexusDeploymentMixin:
 
 
 def _provider_by_environment() -> str | None:
-    """Return the provider whose key is set, as Kaizen chooses it; None leaves it to the node."""
+    """Return the provider whose API key is set, as Kaizen does; None lets the node choose."""
     try:
         kaizen = importlib.import_module("kaizen.core._provider_env")
     except ImportError:

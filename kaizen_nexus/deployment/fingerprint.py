@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["BUILT", "PLAN", "Fingerprint", "fingerprint"]
 
 PLAN, BUILT = "plan", "built"
-"""What is cached: a plan of ours, or what the agent built for an app of another kind."""
+"""What is cached: a plan of ours, or what an agent built for an app of another kind."""
 
 
 class Fingerprint(str):
-    """A cache key that still knows what it was computed from.
+    """A cache key together with what it was computed from.
 
-    It is as good as any other string as a key, and for nobody to keep: it refers to the values of
-    a configuration, secrets among them.
+    It equals the plain string, which is what to keep: a fingerprint refers to the values of a
+    configuration, and so perhaps to secrets.
     """
 
     __slots__ = ("_call", "_declared", "_parts")
@@ -51,11 +51,11 @@ class Fingerprint(str):
         Parameters
         ----------
         parts
-            Everything that counts, by name.
+            Everything that the key covers, by name.
         call
-            What ``parts["call"]`` is the digest of, or, without it, ``parts["signature"]``.
+            The signature whose digest is ``parts["call"]`` or, without that, ``["signature"]``.
         declared
-            What ``parts["declared"]`` is the digest of.
+            The class whose digest is ``parts["declared"]``.
 
         Raises
         ------
@@ -77,7 +77,7 @@ class Fingerprint(str):
         return str(self._parts["kind"])
 
     def fields(self) -> tuple[KeyField, ...]:
-        """Return each thing that counts, as it can be kept and shown: without any secret."""
+        """Return each field that the key covers, without secrets: they can be kept and shown."""
         parts = dict(self._parts)
         if self._call is not None:
             parts["call" if "call" in parts else "signature"] = call_parts(self._call)
@@ -98,14 +98,13 @@ def fingerprint(agent: object, name: str, shape: AgentShape, flavour: str) -> Fi
     shape
         What `describe_agent` found.
     flavour
-        What is built, `PLAN` or `BUILT`: agents of one shape are built differently for different
-        apps.
+        What is built: `PLAN` for our apps, `BUILT` for others.
 
     Raises
     ------
     TypeError
-        Something that shapes the workflow has no canonical encoding; such an agent is built anew
-        at each deployment rather than confused with another.
+        Something that shapes the workflow has no canonical encoding. Such an agent is built anew at
+        each deployment: it could be confused with another one in the cache.
     """
     cls = type(agent)
     parts: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The five functions that deploy an agent: build it or find it cached, then hand it to the app."""
+"""The five functions that deploy an agent: they build it or find it cached, and register it."""
 
 from __future__ import annotations
 
@@ -97,8 +97,7 @@ def deploy_as_cli(
     Parameters
     ----------
     command_prefix
-        How the ``nexus run`` command is spelt where it will be typed, for example
-        ``"uvx nexus run"``.
+        How users start the ``nexus run`` command, for example ``"uvx nexus run"``.
 
     Returns
     -------
@@ -124,7 +123,7 @@ def deploy_as_mcp(
     Parameters
     ----------
     tool_description
-        What the tool list says of it; default is the agent's docstring.
+        Its description in the list of tools; default is the agent's docstring.
 
     Returns
     -------
@@ -193,9 +192,8 @@ def deploy_with_sessions(
     Parameters
     ----------
     session_manager
-        Where the app's sessions live from now on; default is the app's own manager. An app of
-        another kind keeps it, or a new one, as its attribute ``_session_manager`` unless it has
-        one, and does nothing else with it.
+        Where the app's sessions live from now on; default is the app's own manager. On an app of
+        another kind it is only kept, as the attribute ``_session_manager``.
 
     Returns
     -------
@@ -274,7 +272,7 @@ def _workflow(agent: object, name: str, use_cache: bool) -> Workflow:
 
 
 def _foreign_workflow(agent: object, app: object, name: str, use_cache: bool) -> object:
-    """Return what an app of another kind is given for `agent`, built or found cached."""
+    """Return what to register for `agent` with an app of another kind, built or cached."""
     shape = describe_agent(agent)
     cachable = use_cache and callable(getattr(agent, "to_workflow", None))
     key = _deployment_cache.key_for(agent, name, shape, BUILT) if cachable else None

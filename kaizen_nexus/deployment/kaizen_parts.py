@@ -1,8 +1,8 @@
-"""What shapes the workflow of a Kaizen agent, as plain values: for the deployment cache's key.
+"""The parts of a Kaizen agent that shape its workflow, as plain values for the cache key.
 
-Read anew at each deployment, because all of it may change in between: the configuration and the
-signature are mutable, the provider comes from the environment where none is configured, and tools
-are discovered while the agent runs.
+They are read at each deployment, because all of them may change: the configuration and the
+signature are mutable, the provider may come from the environment, and tools are discovered while
+the agent runs.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ _cached_params _cache_hits _cache_misses _cache_evictions _framework _agent _wor
 _workflow_provider _agent_logger _metrics _retry_config
 """
 _PLUMBING = frozenset(_KEPT_BY_KAIZEN.split())
-"""What Kaizen's own class keeps in an agent: accounted for here, or no part of a workflow."""
+"""Attributes that Kaizen's own class sets, which other parts cover or no workflow depends on."""
 
 
 def kaizen_parts(agent: Any, entry: object, *, builds: bool) -> dict[str, Any]:
-    """Return everything that shapes what is built from a Kaizen agent.
+    """Return everything that shapes the workflow of a Kaizen agent.
 
     Parameters
     ----------
     agent
         The agent.
     entry
-        The method that its class declares to run it.
+        The method of its class that runs it.
     builds
-        Whether its own ``to_workflow()`` is what is cached.
+        Whether the result of its own ``to_workflow()`` is cached.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def kaizen_parts(agent: Any, entry: object, *, builds: bool) -> dict[str, Any]:
 
 
 def tool_parts(agent: object) -> list[Any]:
-    """Return what is known of an agent's ``tools``: functions by signature, objects by content."""
+    """Describe an agent's ``tools``: functions by signature, objects by content."""
     tools = getattr(agent, "tools", None)
     if not tools:
         return []
@@ -98,7 +98,7 @@ def _provider(config: Any) -> Any:
 
 
 def _prompt(agent: Any) -> Any:
-    """Return the effective system prompt, which a class may make of anything."""
+    """Return the effective system prompt, which a class may compute."""
     generate = getattr(agent, "_generate_system_prompt", None)
     if not callable(generate):
         return settings(getattr(agent, "system_prompt", None))
@@ -140,11 +140,11 @@ def _field(signature: Any, name: str, field: Mapping[str, Any]) -> dict[str, Any
 
 
 _types: dict[int, tuple[Any, tuple[str, str, str]]] = {}
-"""By identity, because annotations that say different things may be equal."""
+"""By identity, because different annotations may be equal."""
 
 
 def _type(annotation: Any) -> tuple[str, str, str]:
-    """Return what stands for a type, found once for each object that annotates."""
+    """Describe a type, once for each annotation object."""
     known = _types.get(id(annotation))
     if known is not None and known[0] is annotation:
         return known[1]
@@ -156,7 +156,7 @@ def _type(annotation: Any) -> tuple[str, str, str]:
 
 
 def _strategy(strategy: Any) -> dict[str, Any]:
-    """Return the class of a strategy and its settings; what else it holds is its own affair."""
+    """Describe a strategy by its class and its plain settings."""
     cls = type(strategy)
     own = getattr(strategy, "__dict__", {})
     return {
@@ -166,7 +166,7 @@ def _strategy(strategy: Any) -> dict[str, Any]:
 
 
 def _own_attributes(agent: Any) -> Any:
-    """Return what a class keeps that builds its workflow itself; it may depend on all of it."""
+    """Describe all attributes of an agent whose class has its own ``to_workflow()``."""
     build = getattr(type(agent), "to_workflow", None)
     own = vars(agent)
     if getattr(build, "__module__", "") == _BASE and "to_workflow" not in own:

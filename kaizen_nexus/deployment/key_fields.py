@@ -1,8 +1,8 @@
-"""What a cache key was made of, field by field: to be kept, shown and compared, without secrets.
+"""The fields that a cache key covers, to be kept, shown and compared without secrets.
 
-Each field has a path, a digest and a short text. The digests are keyed by a random number of this
-process, so that not even a short secret can be found out by trying: they say whether two fields
-are equal, within this process, and nothing else.
+Each field has a path, a digest and a short text. The digests are keyed with random bytes of this
+process, so that nobody can find even a short secret by trying values. They tell only whether two
+fields of this process are equal.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ __all__ = [
 ]
 
 TYPE = "type"
-"""Begins the tuple that stands for a type or a function: a readable name and a digest follow."""
+"""The first item of a tuple that stands for a type or function; its name and digest follow."""
 
 MAX_FIELDS = 256
 MAX_SHOWN = 60
-"""How many characters of a value are kept."""
+"""The most characters kept of a value."""
 MAX_PATH = 120
 
 ABSENT = "(absent)"
@@ -49,8 +49,8 @@ _SECRET_NAME = re.compile(
 )
 _LONG_WORD = re.compile(r"\S{10,}")
 _SECRET_WORD = re.compile(
-    # What providers' keys begin with, a JSON web token, a PEM block, a URL with a password or key,
-    # and 24 letters and digits in a row, both of them, which are no word of any language.
+    # The prefixes of providers' keys, a JSON web token, a PEM block, a URL with a password or key,
+    # and 24 letters and digits in a row, which no word of any language has.
     r"\b(?:[spr]k[-_]|gh[opsu]_|xox[a-z]-|akia|aiza|eyj)[a-z0-9_-]{6}|-----begin"
     r"|://[^/@]*:[^/@]*@|[?&](?:key|token|sig|password|secret)="
     r"|(?=[a-z+/]*[0-9])(?=[0-9+/]*[a-z])[a-z0-9+/]{24}"
@@ -58,14 +58,14 @@ _SECRET_WORD = re.compile(
 
 
 class KeyField(NamedTuple):
-    """One thing that counts in a cache key."""
+    """One field that a cache key covers."""
 
     path: str
     """For example ``config.temperature`` or ``signature.inputs.question.type``."""
     digest: str
-    """16 hexadecimal digits that mean something in this process only."""
+    """16 hexadecimal digits, comparable within this process only."""
     shown: str
-    """The value, shortened; a secret's is its digest."""
+    """The value, shortened; the digest in place of a secret."""
 
 
 class FieldDifference(NamedTuple):
@@ -80,7 +80,7 @@ class FieldDifference(NamedTuple):
 
 
 def key_fields(parts: dict[str, Any]) -> tuple[KeyField, ...]:
-    """Return the fields of what a key was made of, by path; beyond 256 of them, not all.
+    """Return the fields of `parts` by path; those beyond the first 256 as one.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def key_fields(parts: dict[str, Any]) -> tuple[KeyField, ...]:
 
 
 def differences(a: Sequence[KeyField], b: Sequence[KeyField]) -> list[FieldDifference]:
-    """Return what differs between the fields of two keys, by path."""
+    """Return the fields that differ between two keys, by path."""
     left, right = ({field.path: field for field in fields} for fields in (a, b))
     found = []
     for path in sorted({*left, *right}):
@@ -112,7 +112,7 @@ def differences(a: Sequence[KeyField], b: Sequence[KeyField]) -> list[FieldDiffe
 
 
 def call_parts(call: CallSignature) -> dict[str, Any]:
-    """Return what a callable's signature consists of."""
+    """Describe the signature of a callable."""
     return {
         "function": call.qualified_name,
         "description": call.description,
@@ -128,7 +128,7 @@ def call_parts(call: CallSignature) -> dict[str, Any]:
 
 
 def class_parts(declared: type) -> dict[str, Any]:
-    """Return what a class that declares inputs consists of."""
+    """Describe a class that declares inputs."""
     return {
         "class": type_parts(declared),
         "inputs": {field.name: _input_parts(field) for field in read_fields(declared)},
@@ -141,7 +141,7 @@ def _input_parts(field: Field) -> dict[str, Any]:
 
 
 def type_parts(annotation: Any) -> tuple[str, str, str]:
-    """Return what stands for a type: the mark `TYPE`, a readable name and a digest.
+    """Describe a type by the mark `TYPE`, a readable name and a digest.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def type_parts(annotation: Any) -> tuple[str, str, str]:
 
 
 def _collect(path: str, value: Any, leaves: list[tuple[str, Any, bool]], *, secret: bool) -> None:
-    """Append path, value and secrecy of everything in `value` that contains nothing more."""
+    """Append the path, value and secrecy of every leaf of `value`."""
     kind = type(value)
     if kind in SCALARS or (kind in _CONTAINERS and not value):
         leaves.append((path, value, secret))
@@ -200,13 +200,13 @@ def _field(path: str, value: Any, secret: bool) -> KeyField:
 def _looks_secret(value: Any, text: str) -> bool:
     if isinstance(value, (int, float)):
         return False
-    # Beyond what is shown, as far as it takes to recognise one that begins there.
+    # A secret that begins in the shown part may end behind it.
     words = _LONG_WORD.findall(text[: 2 * MAX_SHOWN])
     return any(_SECRET_WORD.search(word.lower()) for word in words)
 
 
 def _text(value: Any) -> str:
-    """Return a value as a reader would write it; of what may say anything, only the type."""
+    """Return a plain value as source code, any other by its type alone."""
     kind = value[0] if type(value) is tuple and value else None
     if kind == TYPE:
         return str(value[1])

@@ -54,7 +54,7 @@ def check_command_prefix(prefix: object) -> str:
     Raises
     ------
     ValueError
-        It is empty or no string.
+        It is empty or not a string.
     """
     if not isinstance(prefix, str) or not prefix.strip():
         raise ValueError("command_prefix is empty: leave it out for 'nexus run'")

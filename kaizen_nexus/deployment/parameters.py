@@ -1,4 +1,4 @@
-"""`ParameterMapper`: between the channels' own request shapes and an agent's inputs."""
+"""`ParameterMapper`: from the requests of each channel to an agent's inputs, and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Parameters = TypeVar("Parameters")
 
 
 class ParameterMapper:
-    """Conversions that code written for Kaizen calls directly; our channels do not need them."""
+    """Conversions for code written for Kaizen; our channels do not use them."""
 
     @staticmethod
     def from_api_request(request_data: Parameters) -> Parameters:

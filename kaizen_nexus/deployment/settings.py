@@ -1,7 +1,7 @@
-"""A configuration as plain values: what it holds, wherever its classes were defined.
+"""A configuration as plain values, with the names of its classes.
 
-Unlike in a key that is read back, a class need not be found by its name here. Every tuple that is
-returned begins with what it stands for, so a record equals no tuple.
+Every tuple that is returned begins with a mark of what it stands for, so that a record never equals
+a tuple.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ __all__ = ["MEMBER", "RECORD", "SCALARS", "TUPLE", "settings"]
 MAX_DEPTH = 50
 SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 _AS_THEY_ARE = SCALARS | {set, frozenset}
-"""What is in a set is hashable, and for the digest to accept or refuse."""
+"""Returned as they are; the digest accepts or refuses the items of sets."""
 
 RECORD, MEMBER, TUPLE = "record", "member", "tuple"
 
 
 def settings(value: Any, depth: int = 0) -> Any:
-    """Return a configuration as values that a digest can be taken of.
+    """Return a configuration as values for a digest.
 
-    Records and plain objects count by the name of their class and their contents. What is neither
-    that nor a container or a scalar is returned as it is, for the digest to accept or refuse.
+    Records and plain objects become the name of their class and their contents. Other values that
+    are neither containers nor scalars are returned as they are; the digest accepts or refuses them.
 
     Raises
     ------
     TypeError
-        The configuration nests too deep, or within itself.
+        The configuration nests too deep, or contains itself.
     """
     cls = type(value)
     if cls in _AS_THEY_ARE:
         return value
     if depth > MAX_DEPTH:
-        raise TypeError("the configuration nests too deep, or within itself")
+        raise TypeError("the configuration nests too deep, or contains itself")
     if cls is dict:
         # Most values are scalars, and a call for each would be most of the time.
         return {
@@ -56,7 +56,7 @@ def settings(value: Any, depth: int = 0) -> Any:
 
 
 def _contents(value: Any, cls: type, depth: int) -> dict[str, Any] | None:
-    """Return the fields of a record or the attributes of a plain object; None for the rest."""
+    """Return the fields of a record or the attributes of a plain object, or None."""
     fields = _fields.get(cls)
     if fields is None:
         fields = _fields[cls] = _read_fields(cls)
@@ -73,9 +73,9 @@ _fields: weakref.WeakKeyDictionary[type, frozenset[str]] = weakref.WeakKeyDictio
 
 
 def _record(value: Any, cls: type, fields: frozenset[str], depth: int) -> dict[str, Any]:
-    """Return the fields of a record, and what else was set on it.
+    """Return the fields of a record, and other public attributes that were set on it.
 
-    Private attributes, and what the class computes and keeps there, are state and stay out.
+    Private attributes and cached properties are state, and left out.
     """
     contents = {
         name: item if type(item) in SCALARS else settings(item, depth + 1)
@@ -99,7 +99,7 @@ def _read_fields(cls: type) -> frozenset[str]:
 
 
 def _is_plain(cls: type) -> bool:
-    """Whether instances are ordinary objects: attributes, and no meaning of their own."""
+    """Whether instances have only attributes: no base class, ``__call__`` or ``__cache_key__``."""
     own = vars(cls)
     return cls.__mro__[1:] == (object,) and "__call__" not in own and "__cache_key__" not in own
 

@@ -21,7 +21,7 @@ __all__ = ["API_PREFIX", "CHANNELS", "DEFAULT_KEEP", "MAX_KEEP", "DeploymentTarg
 CHANNELS = ("api", "cli", "mcp")
 API_PREFIX = "/api/workflows"
 DEFAULT_KEEP = 1
-"""How many former states of a name a deployment keeps."""
+"""How many former states a name keeps, to be restored."""
 MAX_KEEP = 16
 
 
@@ -80,14 +80,14 @@ class DeploymentTarget(ABC):
         registry.deploy(workflow, channels, prefix=prefix, sessions=sessions, keep=keep)
 
     def rollback(self, name: str, to: int | None = None) -> int:
-        """Make what `name` stood for before answer again, in one step; return its version.
+        """Restore a former state of `name` in one step, and return its version.
 
-        What answered until now is kept in its place, so that this can be undone in the same way.
+        The state until now is kept in its place, so a rollback can be undone in the same way.
 
         Parameters
         ----------
         name
-            What to take back, on all of its channels.
+            The deployment to roll back, on all of its channels.
         to
             The version to restore; default is the one that answered before the present one.
 
@@ -96,7 +96,7 @@ class DeploymentTarget(ABC):
         WorkflowNotFoundError
             No workflow of that name is deployed.
         VersionNotKeptError
-            That version is not kept; how many are is an argument of each deployment.
+            That version is not kept; the argument `keep` of a deployment says how many are.
         """
         return self.runtime.registry.rollback(name, to)
 
@@ -138,12 +138,12 @@ class DeploymentTarget(ABC):
         max_waiting
             How many wait for that, default 64; further ones are answered 503.
         timeout
-            Seconds that a run of it may take, whatever the app's `timeout` is.
+            Seconds that a run may take, in place of the app's `timeout`.
 
         Raises
         ------
         ValueError
-            A limit or the name makes no sense.
+            A limit or the name is not valid.
         RuntimeError
             10,000 names have limits already.
         """

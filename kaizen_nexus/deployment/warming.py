@@ -1,4 +1,4 @@
-"""Letting an agent get ready before it answers."""
+"""Letting an agent prepare itself before it is deployed."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _METHODS = ("warm_up", "warmup")
 
 
 def warm_up(agent: object) -> None:
-    """Call the agent's ``warm_up()`` or ``warmup()``, if its class has one, and wait for its end.
+    """Call the agent's ``warm_up()`` or ``warmup()``, if its class has one, and wait for it.
 
-    A coroutine runs on an event loop of its own, in a thread of its own, whichever thread deploys:
-    what it leaves behind must not belong to that loop.
+    A coroutine runs on an event loop and thread of its own, which then end: nothing that the agent
+    keeps may belong to that loop.
 
     Raises
     ------
     BaseException
-        Whatever it raises; the agent is not ready then, and must not be deployed.
+        Whatever the method raises; the agent must not be deployed then.
     """
-    # From the class, so that an object which has whatever it is asked for is not taken for ready.
+    # Looked up on the class: mocks have every attribute that is asked for.
     method = next((m for m in _METHODS if callable(getattr(type(agent), m, None))), None)
     if method is None:
         return

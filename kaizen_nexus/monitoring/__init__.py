@@ -1,4 +1,4 @@
-"""Latencies of the five operations and of each workflow, and the monitor that times them."""
+"""Latencies of the five operations and of each workflow, and the monitor that times blocks."""
 
 from kaizen_nexus._accel import PerformanceMonitor
 from kaizen_nexus.monitoring.metrics import (

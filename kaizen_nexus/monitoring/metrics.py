@@ -1,7 +1,7 @@
 """`PerformanceMetrics`: one latency histogram for each of the five operations.
 
-Memory is constant however much is recorded. Labels, time windows and exporters are not its
-business: they read `PerformanceMetrics.histograms`.
+Memory is constant however much is recorded. Labels, time windows and exporters belong elsewhere:
+they read `PerformanceMetrics.histograms`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["OPERATIONS", "PerformanceMetrics", "get_global_metrics", "reset_glob
 
 
 class _Samples:
-    """An attribute that shows an operation's samples, and begins it anew when it is assigned to."""
+    """An attribute with an operation's samples; assigning to it replaces all its records."""
 
     def __init__(self, operation: str, doc: str) -> None:
         self._operation = operation
@@ -42,7 +42,7 @@ class _Samples:
 
     def __set__(self, metrics: PerformanceMetrics, values: Iterable[float]) -> None:
         histogram = metrics.histograms[self._operation]
-        initial = list(values)  # which may be what is forgotten here
+        initial = list(values)  # may be a view of this very histogram
         histogram.reset()
         for seconds in initial:
             histogram.record(seconds)
@@ -68,8 +68,8 @@ class PerformanceMetrics(LatencyRecorders):
 
     ``record_deployment``, ``record_api_latency``, ``record_cli_latency``, ``record_mcp_latency``
     and ``record_session_sync`` record one latency each, in seconds, and raise `TypeError` for what
-    is not a real number. They are those of the base class, because a call that passed through a
-    second function would cost twice as much.
+    is not a real number. The base class defines them: calling them through a second function would
+    take twice as long.
     """
 
     __slots__ = ("__weakref__", "_failures", "_failures_lock")
@@ -103,7 +103,7 @@ class PerformanceMetrics(LatencyRecorders):
             session_sync_times,
         )
         self._failures = dict.fromkeys(OPERATIONS, 0)
-        # Re-entrant: the collector may run a finaliser that records a failure while it is held.
+        # Re-entrant: the garbage collector may run a finaliser that records a failure meanwhile.
         self._failures_lock = fork_lock()
         for operation, values in zip(OPERATIONS, initial, strict=True):
             for seconds in values:
@@ -132,7 +132,7 @@ class PerformanceMetrics(LatencyRecorders):
         Raises
         ------
         ValueError
-            `operation` is none of the five.
+            `operation` is not one of the five.
         TypeError
             `seconds` is not a real number.
         """
@@ -183,7 +183,7 @@ class PerformanceMetrics(LatencyRecorders):
         sys.stdout.write("".join(f"{prefix}{line}\n" for line in lines))
 
     def reset(self) -> None:
-        """Forget every record."""
+        """Remove all records."""
         for histogram in self.histograms.values():
             histogram.reset()
         with self._failures_lock:
@@ -242,5 +242,5 @@ def get_global_metrics() -> PerformanceMetrics:
 
 
 def reset_global_metrics() -> None:
-    """Forget every record of the process-wide metrics."""
+    """Remove all records of the process-wide metrics."""
     get_global_metrics().reset()

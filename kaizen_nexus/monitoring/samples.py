@@ -1,4 +1,4 @@
-"""The most recent samples of an operation, read like the list they stand for."""
+"""The most recent samples of an operation, as a view that reads like a list."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["RecentSamples"]
 class RecentSamples(Sequence[float]):
     """A live view of the samples that a histogram retains, oldest first.
 
-    It holds as many of the most recent ones as the histogram retains, and shows what is recorded
-    later too. Equal to a list of the same values. Iteration and slices work on a copy made when
-    they start, so recording meanwhile does not disturb them. Appending a value records it; a value
-    that was recorded cannot be changed or taken out.
+    It also shows what is recorded later, as far as the histogram retains it, and equals a list of
+    the same values. Iteration and slices use a copy made when they start, so recording meanwhile
+    does not disturb them. Appending a value records it; recorded values cannot be changed or
+    removed.
 
     Parameters
     ----------
@@ -53,11 +53,11 @@ class RecentSamples(Sequence[float]):
 
     def extend(self, values: Iterable[float]) -> None:
         """Record several latencies, in seconds."""
-        for seconds in list(values):  # which may be this very view
+        for seconds in list(values):  # may be this very view
             self._histogram.record(seconds)
 
     def clear(self) -> None:
-        """Forget all records of the operation, its statistics included."""
+        """Remove all records of the operation, its statistics included."""
         self._histogram.reset()
 
     def copy(self) -> list[float]:
@@ -72,10 +72,6 @@ class RecentSamples(Sequence[float]):
         """Iterate over the samples that are retained now, the most recent first."""
         return reversed(self._histogram.recent())
 
-    def __contains__(self, value: object) -> bool:
-        """Whether `value` is among the samples that are retained now."""
-        return value in self._histogram.recent()
-
     def __eq__(self, other: object) -> bool:
         """Whether `other` is a list, or another view, of the same values."""
         if isinstance(other, RecentSamples):
@@ -85,7 +81,7 @@ class RecentSamples(Sequence[float]):
     __hash__ = None  # type: ignore[assignment]  # not hashable, since it changes
 
     def __reduce__(self) -> tuple[type[list[float]], tuple[list[float]]]:
-        """Copy as a list: only the metrics themselves can be behind a live view."""
+        """Copy and pickle as a list of the samples."""
         return list, (self._histogram.recent(),)
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
-"""Measurements by workflow, version and channel, of which there are never more than so many.
+"""Measurements by workflow, version and channel, with a bound on how many are kept apart.
 
-A version that answers no more, and is not kept, leaves once its last run has ended. Its figures
-are then part of those of all others that have left, as are those that came when there was no room.
+A version that was replaced, and is not kept, is removed once its last run has ended. Its
+measurements are then added to one series for all others, as are those for which there was no room.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class _Series:
     __slots__ = ("_lock", "failures", "histogram")
 
     def __init__(self) -> None:
-        # No retained samples: a summary is within 0.1 % without them, and takes a third less.
+        # Without retained samples statistics are within 0.1 %, and take a third less memory.
         self.histogram = LatencyHistogram(exact=0)
         self.failures = 0
         self._lock = threading.Lock()
@@ -44,9 +44,9 @@ class _Series:
 
 
 class WorkflowMeter:
-    """Measures one version of a workflow: the runs in flight, and those that ended, by channel.
+    """Measures one version of a workflow: its runs in flight, and its latencies by channel.
 
-    Thread-safe. It is made by `WorkflowMeters.open`, and refers to no agent.
+    Thread-safe. `WorkflowMeters.open` makes it; it does not refer to the agent.
     """
 
     __slots__ = ("_meters", "_retired", "_running", "_series", "version", "workflow")
@@ -66,7 +66,7 @@ class WorkflowMeter:
         return len(self._running)
 
     def begin(self) -> None:
-        """Count a run that begins; `end` is called for each."""
+        """Count a run that begins; call `end` for each."""
         self._running.append(None)
 
     def end(self, channel: str, seconds: float, failed: bool) -> None:
@@ -78,7 +78,7 @@ class WorkflowMeter:
             self._meters._fold(self)
 
     def retire(self) -> None:
-        """Take this version's figures together with the others' once no run is in flight."""
+        """Add this version's measurements to the common series once no run is in flight."""
         self._retired = True
         if not self._running:
             self._meters._fold(self)
@@ -90,8 +90,8 @@ class WorkflowMeters:
     Parameters
     ----------
     max_series
-        How many combinations of workflow, version and channel are measured on their own. One takes
-        4 KiB at first, and at most 230 KiB, which latencies of all magnitudes would need.
+        How many combinations of workflow, version and channel have a series of their own. One takes
+        4 KiB at first, and at most 230 KiB, with latencies of all magnitudes.
     """
 
     def __init__(self, max_series: int = DEFAULT_MAX_SERIES) -> None:
@@ -102,14 +102,14 @@ class WorkflowMeters:
         self._other = _Series()
 
     def open(self, workflow: str, version: int) -> WorkflowMeter:
-        """Return a new meter, which is listed until it has retired and nothing is in flight."""
+        """Return a new meter, which is listed until it is retired and no run is in flight."""
         meter = WorkflowMeter(self, workflow, version)
         with self._lock:
             self._meters[meter] = None
         return meter
 
     def in_flight(self, workflow: str) -> dict[int, int]:
-        """Return how many runs of each version are in flight; one that has left is not listed."""
+        """Return how many runs of each listed version are in flight."""
         counts: dict[int, int] = {}
         for meter in self._listed():
             if meter.workflow == workflow:
@@ -145,7 +145,7 @@ class WorkflowMeters:
             return list(self._meters)
 
     def _series_of(self, meter: WorkflowMeter, channel: str) -> _Series:
-        """Return what records the runs on `channel`: a series of its own, if there is room."""
+        """Return the series for runs on `channel`: its own, if there is room."""
         with self._lock:
             series = meter._series.get(channel)
             if series is None:

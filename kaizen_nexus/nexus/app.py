@@ -49,7 +49,7 @@ __all__ = ["Nexus"]
 
 DEFAULT_GRACE = 10.0
 FAREWELL = 1.0
-"""Seconds of the grace period that are left for streams to be ended in."""
+"""Seconds of the grace period in which streams are ended."""
 
 
 class Nexus(DeploymentTarget, Hosting):
@@ -71,12 +71,11 @@ class Nexus(DeploymentTarget, Hosting):
     host
         The address to listen on.
     insecure
-        Whether `host` may be an address that other machines can reach although nobody is asked who
-        they are.
+        Whether `host` may be an address that other machines can reach without authentication.
     enable_auth
-        Whether callers are asked who they are: by API keys (``nexus keys``), or as `auth` says.
+        Whether callers must authenticate: by API keys (``nexus keys``), or as `auth` says.
     auth
-        How they are asked; given, they are.
+        How callers authenticate; giving it implies `enable_auth`.
     session_manager
         Where sessions live; default is a new `NexusSessionManager`.
     metrics
@@ -84,38 +83,37 @@ class Nexus(DeploymentTarget, Hosting):
     max_threads
         How many synchronous agents run at the same time.
     max_pending
-        How many requests may run or wait; further ones are answered 503.
+        How many requests may run or wait; others are answered 503.
     max_running
-        How many of them run at the same time, the others waiting; None for all.
+        How many of them run at the same time while the others wait; None means all.
     timeout
-        Seconds that a run may take, waiting for a thread included; then it is given up and
-        answered 504. None for any time.
+        Seconds that a run may take, including the wait for a thread; then it is given up and
+        answered 504. None means any time.
     quarantine
-        When an agent that keeps failing is not called for a while, its requests being answered
-        503; None for never.
+        When to stop calling an agent that keeps failing, for a while: its requests are answered
+        503. None means never.
     max_body
-        How many bytes a request body may have.
+        The most bytes of a request body.
     idempotency_ttl
         Seconds for which the answer to a request with an idempotency key is kept for retries.
     max_streams
-        How many streams may be open at a time; further ones are answered 503.
+        How many streams may be open at a time; others are answered 503.
     shutdown_grace
-        Seconds that running requests get to finish when the server stops; it is over within a
-        second more, whatever agents do.
+        Seconds that running requests get to finish when the server stops; it has stopped a second
+        later, whatever agents do.
     discovery_root
         The folder for `auto_discovery`; default is that of the file that makes the app.
     allowed_hosts, allowed_origins
-        Names, besides the local ones, by which clients and web pages may address this app: values
-        of the ``Host`` header such as ``"agents.example.com"``, and of ``Origin``. ``"*"`` accepts
-        any.
+        Values of the ``Host`` header, such as ``"agents.example.com"``, and of ``Origin`` that are
+        accepted besides the local ones. ``"*"`` accepts any.
     enable_monitoring
-        Whether ``/metrics.json`` publishes what is recorded; it is recorded anyway.
+        Whether ``/metrics.json`` publishes measurements; they are made in any case.
     rate_limit
         How many requests a minute each caller may send, or limits such as
-        ``"100/minute;10/second"``; further ones are answered 429. None for any number.
+        ``"100/minute;10/second"``; others are answered 429. None means any number.
     trusted_proxies
-        Addresses and networks of proxies, such as ``"10.0.0.0/8"``, whose ``X-Forwarded-For`` says
-        who a client is.
+        Addresses and networks of proxies, such as ``"10.0.0.0/8"``, whose ``X-Forwarded-For`` names
+        the client.
     """
 
     def __init__(
@@ -224,12 +222,12 @@ class Nexus(DeploymentTarget, Hosting):
         current.close()
 
     def allow(self, hosts: Iterable[str] = (), origins: Iterable[str] = ()) -> None:
-        """Accept further values of ``Host`` and ``Origin``, as `allowed_hosts` and the other do.
+        """Accept further values of ``Host`` and ``Origin``, besides those given to the app.
 
         Raises
         ------
         ValueError
-            A value is no host, or no origin.
+            A value is not a host, or not an origin.
         """
         self._asgi.allow(several("hosts", hosts), several("origins", origins))
 
@@ -238,11 +236,11 @@ class Nexus(DeploymentTarget, Hosting):
         return self._health.check()
 
     def run_stdio(self) -> None:
-        """Serve one MCP client over standard input and output until it hangs up, or a signal."""
+        """Serve one MCP client over standard input and output until it disconnects, or a signal."""
         self._mcp.run_stdio(self._discover)
 
     def close(self) -> None:
-        """Stop serving and end automatic session cleanup, unless the manager was given."""
+        """Stop serving; end the session cleanup, unless a session manager was given."""
         self.stop()
         if self._own_sessions:
             self.runtime.sessions.close()
@@ -278,9 +276,9 @@ class Nexus(DeploymentTarget, Hosting):
 
 
 def _caller_folder() -> Path:
-    """Return the folder of the file whose code makes the app; interactively, the current one.
+    """Return the folder of the file that makes the app; in an interactive session, the current one.
 
-    The entry file of the process will not do: under ``uvicorn service:app`` that is uvicorn's.
+    Under ``uvicorn service:app`` the entry file of the process is uvicorn's.
     """
     file = sys._getframe(2).f_globals.get("__file__")
     return Path(file).resolve().parent if isinstance(file, str) else Path.cwd()

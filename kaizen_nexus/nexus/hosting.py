@@ -1,4 +1,4 @@
-"""How an app is served: where it listens, starting and stopping."""
+"""Serving an app: where it listens, starting and stopping."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Hosting(ABC):
     host
         The address to listen on.
     api_port, mcp_port
-        The ports; 0 for any, which these attributes then name.
+        The ports; 0 takes any free port, which these attributes then name.
     insecure
-        Whether `host` may be reached by other machines although nobody is asked who they are.
+        Whether other machines may reach `host` without authentication.
     shutdown_grace
         Seconds that running requests get to finish.
     """
@@ -62,7 +62,7 @@ class Hosting(ABC):
 
     @abstractmethod
     def _stopping(self) -> None:
-        """End what would never finish by itself; called on the event loop when shutdown begins."""
+        """End what would never finish by itself; runs on the event loop when shutdown begins."""
 
     @property
     def shutdown_grace(self) -> float:
@@ -88,7 +88,7 @@ class Hosting(ABC):
             True: serve until `stop` is called from another thread, or the process gets SIGINT or
             SIGTERM. False: serve in a background thread, and return once requests are answered.
         server
-            What speaks HTTP: ``"uvicorn"``, or ``"granian"`` (the extra of that name).
+            The HTTP server: ``"uvicorn"``, or ``"granian"`` (the extra of that name).
 
         Raises
         ------
@@ -97,8 +97,7 @@ class Hosting(ABC):
         ImportError
             It is not installed.
         ExposedError
-            Other machines could reach `host`, nobody is asked who they are, and `insecure` is
-            false.
+            Other machines could reach `host` without authentication, and `insecure` is false.
         PortInUseError
             The port is taken; the message says which.
         RuntimeError
@@ -137,19 +136,19 @@ class Hosting(ABC):
         Parameters
         ----------
         drain
-            Seconds before that in which requests are still taken, though ``/health/ready`` says
-            already that they should go elsewhere: for load balancers that ask now and then.
+            Seconds before that in which requests are still accepted while ``/health/ready`` already
+            answers 503, for load balancers that poll it.
 
         Raises
         ------
         ValueError
-            `drain` is no number of seconds from 0 to a week's.
+            `drain` is not a number of seconds from 0 to a week.
 
         Returns
         -------
         bool
-            Whether serving has ended; an agent that blocks the event loop holds it up. It has not
-            if the very thread calls this that serves.
+            Whether serving has ended. It has not if an agent blocks the event loop, or if the
+            serving thread itself calls this.
         """
         drain = checked_seconds("drain", drain)
         self._health.ready = False
@@ -163,7 +162,7 @@ class Hosting(ABC):
             self._forget(server)
 
     def _forget(self, server: HttpServer) -> None:
-        """Let `start` be called again, unless it has been already."""
+        """Let `start` be called again, unless it was called already."""
         with self._serving:
             if self._server is server:
                 self._server = None
