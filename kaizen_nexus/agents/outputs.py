@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -11,8 +12,8 @@ from msgspec import inspect
 from kaizen_nexus.agents.errors import InvalidOutputError
 from kaizen_nexus.agents.schema import (
     JsonSchema,
-    culprit,
     described,
+    explained,
     from_builtins,
     is_pydantic_model,
     schema_of,
@@ -135,15 +136,13 @@ class OutputModel:
         self.encode = to_json
         """Return a result as JSON text; raise `InvalidOutputError` if it cannot be one."""
         if annotation is not Any:
-            try:
+            with explained(
+                f"the output of {label} has",
+                "Annotate the return value with a JSON type, a dataclass, a typed dictionary or a "
+                "pydantic model, or leave the annotation out",
+            ):
                 self.schema = schema_of(annotation)
                 self.encode = ResultEncoder(annotation).encode
-            except (TypeError, ValueError, RecursionError) as error:
-                raise TypeError(
-                    f"the output of {label} has no JSON Schema: {error}. Annotate the return "
-                    "value with a JSON type, a dataclass, a typed dictionary or a pydantic model, "
-                    "or leave the annotation out"
-                ) from error
 
 
 class FieldOutputs:
@@ -171,17 +170,17 @@ class FieldOutputs:
         self, fields: Sequence[Field], *, label: str, instead: Sequence[str] | None = None
     ) -> None:
         self._objects_only = instead is not None
-        declared = [_optional(field) for field in fields]
-        try:
-            struct = msgspec.defstruct("Outputs", declared)
+        with explained(
+            f"the outputs of {label} have",
+            "Annotate them with JSON types, dataclasses, typed dictionaries or pydantic models",
+            fields,
+        ):
+            types = [described(field.annotation) | msgspec.UnsetType for field in fields]
+            names = [field.name for field in fields]
+            struct = msgspec.defstruct("Outputs", list(zip(names, types, repeat(msgspec.UNSET))))
             schema = schema_of(struct)
-            self._encoder = ResultEncoder(struct, [annotation for _, annotation, _ in declared])
-        except (TypeError, ValueError, RecursionError) as error:
-            raise TypeError(
-                f"the outputs of {label} have no JSON Schema: {culprit(fields)}{error}. Annotate "
-                "them with JSON types, dataclasses, typed dictionaries or pydantic models"
-            ) from error
-        self.schema = _published(schema, [field.name for field in fields], instead)
+            self._encoder = ResultEncoder(struct, types)
+        self.schema = _published(schema, names, instead)
 
     def encode(self, value: Any) -> bytes:
         """Return `value` as JSON text.
@@ -207,10 +206,6 @@ def _types_in(node: Any, seen: set[int]) -> Iterator[inspect.Type]:
             yield node
         for name in node.__struct_fields__:
             yield from _types_in(getattr(node, name), seen)
-
-
-def _optional(field: Field) -> tuple[str, Any, Any]:
-    return (field.name, described(field.annotation) | msgspec.UnsetType, msgspec.UNSET)
 
 
 def _published(

@@ -17,6 +17,7 @@ from kaizen_nexus.agents.errors import (
 )
 from kaizen_nexus.agents.schema import (
     JsonSchema,
+    explained,
     from_builtins,
     is_pydantic_model,
     schema_of,
@@ -57,13 +58,11 @@ class RecordModel:
     def __init__(self, record: type, *, label: str) -> None:
         self._record = record
         self._is_model = is_pydantic_model(record)
-        try:
+        with explained(
+            f"the inputs of {label} have",
+            f"Annotate the fields of {record.__qualname__} with JSON types",
+        ):
             self.schema: JsonSchema = schema_of(record)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise TypeError(
-                f"the inputs of {label} have no JSON Schema: {error}. Annotate the fields of "
-                f"{record.__qualname__} with JSON types"
-            ) from error
         for key in ("title", "description"):
             self.schema.pop(key, None)
         self._names = frozenset(self.schema.setdefault("properties", {}))

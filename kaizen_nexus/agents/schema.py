@@ -6,9 +6,10 @@ published schema and the check cannot differ.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, get_args, get_origin
 
 from kaizen_nexus._extras import missing_extra
@@ -23,8 +24,8 @@ except ModuleNotFoundError as error:
 __all__ = [
     "InputModel",
     "JsonSchema",
-    "culprit",
     "described",
+    "explained",
     "from_builtins",
     "is_pydantic_model",
     "schema_of",
@@ -55,25 +56,24 @@ class InputModel:
 
     def __init__(self, fields: Sequence[Field], *, accepts_extra: bool, label: str) -> None:
         self._accepts_extra = accepts_extra
-        try:
+        with explained(
+            f"the inputs of {label} have",
+            "Annotate them with JSON types, dataclasses, enums, typed dictionaries, msgspec "
+            "structs or pydantic models",
+            fields,
+        ):
             self._struct = msgspec.defstruct(
                 "Inputs",
                 [_struct_field(field) for field in fields],
                 kw_only=True,
                 forbid_unknown_fields=not accepts_extra,
             )
-            self._sentinels = [
-                field.name
-                for field in msgspec.structs.fields(self._struct)
-                if field.default is msgspec.UNSET
-            ]
             self.schema = schema_of(self._struct)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise TypeError(
-                f"the inputs of {label} have no JSON Schema: {culprit(fields)}{error}. Annotate "
-                "them with JSON types, dataclasses, enums, typed dictionaries, msgspec structs or "
-                "pydantic models"
-            ) from error
+        self._sentinels = [
+            field.name
+            for field in msgspec.structs.fields(self._struct)
+            if field.default is msgspec.UNSET
+        ]
         self.schema.pop("title", None)
         self.schema.setdefault("properties", {})
 
@@ -121,9 +121,24 @@ def _struct_field(field: Field) -> tuple[str, Any, Any] | tuple[str, Any]:
     return (field.name, annotation, default)
 
 
-def culprit(fields: Sequence[Field]) -> str:
-    """Return the name of the first field without a JSON Schema, as the start of a message."""
-    return next((f"{field.name!r}: " for field in fields if not _has_schema(field)), "")
+@contextlib.contextmanager
+def explained(subject: str, advice: str, fields: Sequence[Field] = ()) -> Iterator[None]:
+    """Raise a `TypeError` that says what has no JSON Schema, and what to do.
+
+    Parameters
+    ----------
+    subject
+        The beginning of the message, such as ``"the inputs of f have"``.
+    advice
+        Its end.
+    fields
+        The message names the first of these without a JSON Schema.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, RecursionError) as error:
+        culprit = next((f"{field.name!r}: " for field in fields if not _has_schema(field)), "")
+        raise TypeError(f"{subject} no JSON Schema: {culprit}{error}. {advice}") from error
 
 
 def _has_schema(field: Field) -> bool:

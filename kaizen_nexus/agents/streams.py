@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_args, get_origin
 import msgspec
 
 from kaizen_nexus.agents.outputs import ResultEncoder, to_json
-from kaizen_nexus.agents.schema import JsonSchema, schema_of
+from kaizen_nexus.agents.schema import JsonSchema, explained, schema_of
 from kaizen_nexus.agents.signature import ITERATORS
 
 __all__ = ["StreamOutputs"]
@@ -40,17 +40,15 @@ class StreamOutputs:
         item = _item_type(annotation, label)
         self._checked = item is not Any
         self._text = _bare(item) is str
-        try:
+        with explained(
+            f"what {label} yields has",
+            "Annotate it as an iterator of a JSON type, a dataclass, a typed dictionary or a "
+            "pydantic model, or leave the annotation out",
+        ):
             self.item_schema: JsonSchema = schema_of(item) if self._checked else {}
             """JSON Schema (2020-12) of a chunk; empty (anything) if the agent declares none."""
             self._encode = ResultEncoder(item).encode if self._checked else to_json
             whole = {"type": "string"} if self._text else schema_of(list[item])  # type: ignore[valid-type]  # only known here
-        except (TypeError, ValueError, RecursionError) as error:
-            raise TypeError(
-                f"what {label} yields has no JSON Schema: {error}. Annotate it as an iterator of "
-                "a JSON type, a dataclass, a typed dictionary or a pydantic model, or leave the "
-                "annotation out"
-            ) from error
         self.schema: JsonSchema = whole if self._checked else {}
         """JSON Schema (2020-12) of the whole."""
 

@@ -8,7 +8,7 @@ from kaizen_nexus.monitoring.metrics import (
     reset_global_metrics,
 )
 from kaizen_nexus.monitoring.samples import RecentSamples
-from kaizen_nexus.monitoring.workflows import WorkflowMeter, WorkflowMeters
+from kaizen_nexus.monitoring.workflows import WorkflowMeter, WorkflowMeters, WorkflowStats
 
 __all__ = [
     "OPERATIONS",
@@ -17,6 +17,7 @@ __all__ = [
     "RecentSamples",
     "WorkflowMeter",
     "WorkflowMeters",
+    "WorkflowStats",
     "get_global_metrics",
     "reset_global_metrics",
 ]

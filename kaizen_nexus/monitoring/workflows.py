@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Any
+from typing import Any, TypedDict
 
 from kaizen_nexus._accel import LatencyHistogram
 
-__all__ = ["WorkflowMeter", "WorkflowMeters"]
+__all__ = ["WorkflowMeter", "WorkflowMeters", "WorkflowStats"]
 
 DEFAULT_MAX_SERIES = 256
+
+
+class WorkflowStats(TypedDict):
+    """All measurements of an app's workflows, durations in seconds."""
+
+    series: list[dict[str, Any]]
+    """``workflow``, ``version``, ``channel``, ``in_flight`` of the version, ``failures`` and the
+    statistics of a `LatencyHistogram`, for each series."""
+    other: dict[str, float]
+    """The same statistics of everything else together."""
+    max_series: int
 
 
 class _Series:
@@ -39,7 +50,7 @@ class _Series:
         with self._lock:
             self.failures += other.failures
 
-    def summary(self) -> dict[str, float]:
+    def stats(self) -> dict[str, float]:
         return {**self.histogram.summary(), "failures": self.failures}
 
 
@@ -116,29 +127,21 @@ class WorkflowMeters:
                 counts[meter.version] = counts.get(meter.version, 0) + meter.in_flight
         return counts
 
-    def summary(self) -> dict[str, Any]:
-        """Return all figures, durations in seconds.
-
-        Returns
-        -------
-        dict
-            ``series``, a list with ``workflow``, ``version``, ``channel``, ``in_flight`` of the
-            version, ``failures`` and the statistics of a `LatencyHistogram` for each; ``other``,
-            the same statistics of all the rest together; and ``max_series``.
-        """
+    def stats(self) -> WorkflowStats:
+        """Return all measurements."""
         series = [
             {
                 "workflow": meter.workflow,
                 "version": meter.version,
                 "channel": channel,
                 "in_flight": meter.in_flight,
-                **held.summary(),
+                **held.stats(),
             }
             for meter in self._listed()
             for channel, held in meter._series.copy().items()
             if held is not self._other
         ]
-        return {"series": series, "other": self._other.summary(), "max_series": self.max_series}
+        return {"series": series, "other": self._other.stats(), "max_series": self.max_series}
 
     def _listed(self) -> list[WorkflowMeter]:
         with self._lock:

@@ -10,6 +10,8 @@ from kaizen_nexus._accel import IMPLEMENTATION
 from kaizen_nexus.deployment.cache import get_deployment_cache
 
 if TYPE_CHECKING:
+    from kaizen_nexus.deployment.cache import CacheStats
+    from kaizen_nexus.monitoring import WorkflowStats
     from kaizen_nexus.runtime.admission import LimitStats
     from kaizen_nexus.runtime.breaker import BreakerStats
     from kaizen_nexus.runtime.executor import ExecutorStats
@@ -23,9 +25,9 @@ class RuntimeStats(TypedDict):
     """All measurements of an app."""
 
     operations: dict[str, Any]
-    workflows: dict[str, Any]
+    workflows: WorkflowStats
     sessions: dict[str, Any]
-    deployment_cache: Any
+    deployment_cache: CacheStats
     replays: ReplayStats
     executor: ExecutorStats
     limits: dict[str, LimitStats]
@@ -71,7 +73,7 @@ class Health:
         runtime = self._runtime
         return {
             "operations": runtime.metrics.get_summary(),
-            "workflows": runtime.registry.meters.summary(),
+            "workflows": runtime.registry.meters.stats(),
             "sessions": runtime.sessions.get_session_metrics(),
             "deployment_cache": get_deployment_cache().stats(),
             "replays": runtime.replays.stats(),

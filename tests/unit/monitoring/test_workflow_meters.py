@@ -20,7 +20,7 @@ def run(
 def labels(meters: WorkflowMeters) -> list[tuple[Any, ...]]:
     return [
         (s["workflow"], s["version"], s["channel"], s["count"], s["failures"])
-        for s in meters.summary()["series"]
+        for s in meters.stats()["series"]
     ]
 
 
@@ -36,8 +36,8 @@ def test_runs_are_told_apart_by_workflow_version_and_channel() -> None:
         ("faq", 1, "mcp", 1, 0),
         ("faq", 2, "api", 1, 0),
     ]
-    assert meters.summary()["series"][2]["p99"] == pytest.approx(0.25, rel=1e-3)
-    assert meters.summary()["other"]["count"] == 0
+    assert meters.stats()["series"][2]["p99"] == pytest.approx(0.25, rel=1e-3)
+    assert meters.stats()["other"]["count"] == 0
 
 
 def test_a_version_leaves_when_its_last_run_has_ended() -> None:
@@ -49,7 +49,7 @@ def test_a_version_leaves_when_its_last_run_has_ended() -> None:
     assert (meters.in_flight("faq"), labels(meters)) == ({1: 1}, [("faq", 1, "api", 1, 1)])
     meter.end("api", 0.1, False)
     assert (meters.in_flight("faq"), labels(meters)) == ({}, [])
-    other = meters.summary()["other"]
+    other = meters.stats()["other"]
     assert (other["count"], other["failures"]) == (2, 1)
 
 
@@ -58,7 +58,7 @@ def test_a_run_that_begins_late_on_a_retired_version_is_counted_with_the_others(
     meter = meters.open("faq", 1)
     meter.retire()
     run(meter)
-    assert (meters.summary()["other"]["count"], labels(meters)) == (1, [])
+    assert (meters.stats()["other"]["count"], labels(meters)) == (1, [])
 
 
 def test_there_are_so_many_series_and_who_leaves_makes_room() -> None:
@@ -67,11 +67,11 @@ def test_there_are_so_many_series_and_who_leaves_makes_room() -> None:
     for meter in (first, *rest):
         run(meter)
     assert [series[0] for series in labels(meters)] == ["a", "b"]
-    assert meters.summary()["other"]["count"] == 1
+    assert meters.stats()["other"]["count"] == 1
     first.retire()
     run(meters.open("d", 1))
     assert [series[0] for series in labels(meters)] == ["b", "d"]
-    assert meters.summary()["other"]["count"] == 2
+    assert meters.stats()["other"]["count"] == 2
 
 
 def test_no_run_is_lost_between_threads() -> None:
@@ -91,7 +91,7 @@ def test_no_run_is_lost_between_threads() -> None:
         worker.start()
     for worker in workers:
         worker.join(30)
-    summary = meters.summary()
+    summary = meters.stats()
     entries = [*summary["series"], summary["other"]]
     assert sum(entry["count"] for entry in entries) == runs * threads
     assert sum(entry["failures"] for entry in entries) == runs * threads / 2

@@ -176,8 +176,8 @@ def test_a_hundred_redeployments_leave_no_agent_but_the_one_that_is_kept(app: Ne
     deploy(app, "last", keep=0)
     gc.collect()
     assert [r for r in seen if r() is not None] == []
-    assert len(app.runtime.registry.meters.summary()["series"]) == 0
-    assert app.runtime.registry.meters.summary()["other"]["count"] == 100
+    assert len(app.runtime.registry.meters.stats()["series"]) == 0
+    assert app.runtime.registry.meters.stats()["other"]["count"] == 100
 
 
 def test_a_finaliser_may_deploy(app: Nexus) -> None:
