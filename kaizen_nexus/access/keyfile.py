@@ -7,7 +7,6 @@ writers wait for each other with a lock on a second file, which is never replace
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import secrets
@@ -15,14 +14,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
+
 from kaizen_nexus.access.keys import (
-    FORMAT,
     KEY_PREFIX,
     MAX_FILE_BYTES,
     ApiKey,
+    KeyFile,
     digest,
     read_keys,
 )
@@ -144,14 +144,14 @@ def _read(path: Path) -> dict[str, ApiKey]:
 
 
 def _write(path: Path, keys: list[ApiKey]) -> None:
-    text = json.dumps({"format": FORMAT, "keys": [asdict(key) for key in keys]}, indent=1)
-    if len(text) > MAX_FILE_BYTES:
+    data = msgspec.json.format(msgspec.json.encode(KeyFile(keys, format=1)), indent=1)
+    if len(data) > MAX_FILE_BYTES:
         raise ValueError(f"{path} would be longer than {MAX_FILE_BYTES} bytes: revoke some keys")
     # mkstemp creates it with mode 0600, so nobody else can ever read it.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import logging
 import os
 import re
@@ -13,7 +12,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+import msgspec
 
 from kaizen_nexus.access.callers import Caller
 from kaizen_nexus.access.policy import granted
@@ -21,16 +22,15 @@ from kaizen_nexus.access.policy import granted
 __all__ = [
     "KEY_PREFIX",
     "ApiKey",
+    "KeyFile",
     "KeyFileError",
     "KeyStore",
     "default_key_file",
     "digest",
-    "parse_keys",
     "read_keys",
 ]
 
 KEY_PREFIX = "kn_"
-FORMAT = 1
 MAX_FILE_BYTES = 4 * 1024 * 1024
 CHECK_SECONDS = 1.0
 """The least time between two looks for changes of the file."""
@@ -60,6 +60,13 @@ class ApiKey:
     """Seconds since the epoch."""
     expires: float | None = None
     """Seconds since the epoch; None for never."""
+
+
+class KeyFile(msgspec.Struct):
+    """The JSON document in a file of API keys."""
+
+    keys: list[ApiKey]
+    format: Literal[1]
 
 
 def default_key_file() -> Path:
@@ -92,29 +99,11 @@ def read_keys(path: Path) -> tuple[dict[str, ApiKey], _Stamp]:
     if len(data) > MAX_FILE_BYTES:
         raise KeyFileError(f"{path} is longer than {MAX_FILE_BYTES} bytes")
     try:
-        return parse_keys(json.loads(data)), stamp
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        keys = msgspec.json.decode(data, type=KeyFile).keys
+    except (msgspec.DecodeError, RecursionError):
         # The cause is not shown, either: it may quote the file.
         raise KeyFileError(f"{path} is not a file that 'nexus keys' wrote") from None
-
-
-def parse_keys(document: Any) -> dict[str, ApiKey]:
-    """Return the keys of a file's JSON document by id; raise if it has another form."""
-    if document["format"] != FORMAT:
-        raise KeyFileError("another format")
-    keys = {}
-    for item in document["keys"]:
-        expires = item["expires"]
-        key = ApiKey(
-            id=str(item["id"]),
-            name=str(item["name"]),
-            hash=str(item["hash"]),
-            scopes=tuple(str(scope) for scope in item["scopes"]),
-            created=float(item["created"]),
-            expires=None if expires is None else float(expires),
-        )
-        keys[key.id] = key
-    return keys
+    return {key.id: key for key in keys}, stamp
 
 
 class KeyStore:
