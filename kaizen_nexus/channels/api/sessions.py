@@ -26,14 +26,14 @@ from kaizen_nexus.runtime.service import Runtime
 if TYPE_CHECKING:
     from kaizen_nexus.sessions import CrossChannelSession
 
-__all__ = ["SessionEndpoints"]
+__all__ = ["SessionEndpoints", "session_response"]
 
 SECONDS_PER_HOUR = 3600
 MIN_TTL_SECONDS = 0.001
 
 
 class SessionEndpoints:
-    """The endpoints that concern sessions.
+    """The endpoints for sessions.
 
     Parameters
     ----------
@@ -75,34 +75,28 @@ class SessionEndpoints:
         )
         session.update_state(state, channel=CHANNEL)
         location = f"{request.url.path}/{session.session_id}"
-        return _answer(session, status_code=201, headers={"Location": location})
+        return session_response(session, status_code=201, headers={"Location": location})
 
     async def one(self, request: Request) -> Response:
         """Read, change or delete one session: ``/api/sessions/{id}``."""
-        if request.method == "PATCH":
-            return await self.update(request)
-        if request.method == "DELETE":
-            return await self.delete(request)
-        return await self.show(request)
+        answer = {"PATCH": self._update, "DELETE": self._delete}.get(request.method, self._show)
+        return await answer(request)
 
-    async def show(self, request: Request) -> Response:
-        """Return a session with its state: ``GET /api/sessions/{id}``.
-
-        Whoever has the state's version already, as ``If-None-Match`` tells, is answered 304.
-        """
+    async def _show(self, request: Request) -> Response:
+        """Return a session with its state, or 304 if ``If-None-Match`` names its version."""
         session = self._find(request)
         version = session.version
         if is_known(version, request.headers):
             return Response(status_code=304, headers={"ETag": entity_tag(version)})
-        return _answer(session)
+        return session_response(session)
 
-    async def update(self, request: Request) -> Response:
-        """Merge into a session's state: ``PATCH /api/sessions/{id}``.
+    async def _update(self, request: Request) -> Response:
+        """Merge into a session's state.
 
-        The body is the keys to set, or has them under ``state`` alone; other keys are kept. No run
-        in progress holds it up. ``If-Match`` names the versions of the state that may be changed.
+        The body is the keys to set, or has them under ``state`` alone; other keys are kept. A run
+        in progress does not hold it up. ``If-Match`` names the versions that may be changed.
         """
-        self._find(request)  # nobody's body is not read
+        self._find(request)  # refuse before reading the body
         body = await read_json_object(request, self._max_body)
         updates = _object_at(body, "state") if set(body) == {"state"} else body
 
@@ -112,14 +106,10 @@ class SessionEndpoints:
             )
 
         changed = self._conditionally(request, merge)
-        return changed if isinstance(changed, Response) else _answer(changed)
+        return changed if isinstance(changed, Response) else session_response(changed)
 
-    async def delete(self, request: Request) -> Response:
-        """Delete a session: ``DELETE /api/sessions/{id}``.
-
-        ``If-Match`` names the versions of its state that may be deleted.
-        """
-        self._find(request)
+    async def _delete(self, request: Request) -> Response:
+        """Delete a session. ``If-Match`` names the versions that may be deleted."""
 
         def delete(session: CrossChannelSession, version: int | None) -> bool:
             return self._runtime.sessions.delete_session(session.session_id, if_version=version)
@@ -133,15 +123,15 @@ class SessionEndpoints:
         session = await self._runtime.rotate(caller_of(request.scope), old)
         session.refresh(CHANNEL)
         place = request.url.path.removesuffix(f"{old}/rotate") + session.session_id
-        return _answer(session, headers={"Location": place})
+        return session_response(session, headers={"Location": place})
 
     def _conditionally(
         self, request: Request, change: Callable[[CrossChannelSession, int | None], bool]
     ) -> CrossChannelSession | Response:
-        """Change a session if ``If-Match`` agrees, and return it, or the answer that says why not.
+        """Change a session if ``If-Match`` agrees; return it, or the answer that refuses.
 
-        `change` is given the version on which it is to insist, and returns whether there is such a
-        session. Each attempt looks it up anew: another one may have taken its place meanwhile.
+        `change` is given the version that the session must have, if any, and returns whether the
+        session exists. Each attempt looks the session up anew: it may have been replaced.
         """
         agreed = agreed_versions(request.headers)
         while True:
@@ -149,20 +139,20 @@ class SessionEndpoints:
             version = session.version
             if agreed is not None and entity_tag(version) not in agreed:
                 return _conflict(version)
-            with contextlib.suppress(VersionConflictError):  # if someone is faster: once more
+            with contextlib.suppress(VersionConflictError):  # another request was faster: try again
                 if not change(session, None if agreed is None else version):
                     raise SessionNotFoundError
                 return session
 
     def _find(self, request: Request) -> CrossChannelSession:
-        session = self._runtime.session_of(caller_of(request.scope), request.path_params["id"])
-        session.refresh(CHANNEL)
-        return session
+        caller, session_id = caller_of(request.scope), request.path_params["id"]
+        return self._runtime.session_of(caller, session_id, CHANNEL)
 
 
-def _answer(
+def session_response(
     session: CrossChannelSession, status_code: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
+    """Return a session with its state, as of its version."""
     document = _document(session)
     tag = entity_tag(document["version"])
     return json_response(
@@ -190,7 +180,7 @@ def _is_ttl(value: object) -> bool:
 
 
 def _document(session: CrossChannelSession) -> dict[str, Any]:
-    version = session.version  # read before the state: too low a one merely has to be read again
+    version = session.version  # before the state: a version too low only makes clients read again
     return {
         "session_id": session.session_id,
         "user_id": session.user_id,
@@ -210,7 +200,7 @@ def _timestamp(moment: datetime) -> str:
 
 
 def _name_of_type(value: object) -> str:
-    """Return what is shown of what an agent stored although it has no JSON form."""
+    """Return what stands for a value of the state that has no JSON form."""
     return f"<{type(value).__qualname__}>"
 
 
