@@ -29,6 +29,7 @@ __all__ = ["nexus", "run_command"]
 
 SUITES = ("core", "guide", "kaizen", "serve", "walk")
 SERVERS = ("uvicorn", "granian")
+LOOPS = ("auto", "asyncio", "uvloop")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 PORT = click.IntRange(0, 65_535)
 SECONDS = Seconds(0, MAX_SECONDS)
@@ -110,6 +111,13 @@ def nexus(ctx: click.Context) -> None:
     default=SERVERS[0],
     show_default=True,
     help="What speaks HTTP; granian is an extra.",
+)
+@click.option(
+    "--loop",
+    type=click.Choice(LOOPS),
+    default=LOOPS[0],
+    show_default=True,
+    help="The event loop; auto is uvloop, an extra, if it is installed.",
 )
 @click.option(
     "--workers",

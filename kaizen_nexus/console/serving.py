@@ -46,6 +46,7 @@ def serve(
     drain: float,
     reload: bool,
     server: str,
+    loop: str,
     workers: int,
     log_level: str,
 ) -> int:
@@ -65,6 +66,8 @@ def serve(
         Whether to exchange the code of the app's folder when it changes.
     server
         What speaks HTTP, as `Nexus.start` takes it.
+    loop
+        The event loop, as `Nexus.start` takes it.
     workers
         How many processes are asked for; there is one.
     log_level
@@ -100,7 +103,7 @@ def serve(
             from kaizen_nexus.console.reloading import Reloader
 
             poll = Reloader(app, target, folder_of(target), since).poll
-        app.start(blocking=False, server=server)
+        app.start(blocking=False, server=server, loop=loop)
         if not reload:  # which is to get rid of what was loaded
             _keep_what_is_loaded()
         click.echo(_announcement(app), err=True)

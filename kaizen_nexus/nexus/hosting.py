@@ -79,7 +79,7 @@ class Hosting(ABC):
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.api_port}"
 
-    def start(self, blocking: bool = True, *, server: str = "uvicorn") -> None:
+    def start(self, blocking: bool = True, *, server: str = "uvicorn", loop: str = "auto") -> None:
         """Serve on `host` and `api_port`.
 
         Parameters
@@ -89,11 +89,14 @@ class Hosting(ABC):
             SIGTERM. False: serve in a background thread, and return once requests are answered.
         server
             The HTTP server: ``"uvicorn"``, or ``"granian"`` (the extra of that name).
+        loop
+            The event loop: ``"asyncio"``, ``"uvloop"`` (the extra of that name), or ``"auto"`` for
+            uvloop if it is installed.
 
         Raises
         ------
         ValueError
-            There is no such server.
+            There is no such server or event loop.
         ImportError
             It is not installed.
         ExposedError
@@ -103,17 +106,19 @@ class Hosting(ABC):
         RuntimeError
             The app is being served already.
         """
-        from kaizen_nexus.http.server.serving import SERVERS, HttpServer
+        from kaizen_nexus.http.server.serving import LOOPS, SERVERS, HttpServer
 
         if server not in SERVERS:
             raise ValueError(f"server must be one of {', '.join(SERVERS)}, not {server!r}")
+        if loop not in LOOPS:
+            raise ValueError(f"loop must be one of {', '.join(LOOPS)}, not {loop!r}")
         with self._serving:
             if self._server is not None:
                 raise RuntimeError(f"already serving at {self.url}: call stop() first")
             sockets = self._listen()
             try:
                 serving = self._server = HttpServer(
-                    self, sockets, self.shutdown_grace, self._stopping, server=server
+                    self, sockets, self.shutdown_grace, self._stopping, server=server, loop=loop
                 )
             except BaseException:
                 for listening in sockets:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import sys
 import threading
 import urllib.request
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kaizen_nexus import Nexus
+from kaizen_nexus import Nexus, deploy_as_api
 
 
 @pytest.fixture
@@ -60,6 +62,34 @@ def test_a_server_that_is_not_installed_leaves_no_port_behind(
         app.start(blocking=False, server="granian")
     app.start(blocking=False)
     assert is_alive(app)
+
+
+def test_a_loop_that_is_not_installed_or_unknown_is_named(
+    app: Nexus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    with pytest.raises(ImportError, match=r"kaizen-nexus\[uvloop\]"):
+        app.start(blocking=False, loop="uvloop")
+    with pytest.raises(ValueError, match="loop must be one of auto, asyncio, uvloop"):
+        app.start(blocking=False, loop="tokio")
+    app.start(blocking=False, loop="auto")
+    assert is_alive(app)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("server", ["uvicorn", "granian"])
+def test_agents_run_on_the_loop_that_is_chosen(app: Nexus, server: str, loop: str) -> None:
+    pytest.importorskip(loop)
+
+    async def where() -> str:
+        return type(asyncio.get_running_loop()).__module__
+
+    deploy_as_api(where, app, "where")
+    app.start(blocking=False, server=server, loop=loop)
+    request = f"{app.url}/api/workflows/where/execute"
+    with urllib.request.urlopen(request, b"{}", timeout=10) as answer:  # noqa: S310
+        assert loop in json.load(answer)["result"]
+    assert app.stop()
 
 
 def test_whoever_stops_it_while_it_drains_stops_it_now(

@@ -55,14 +55,21 @@ class GranianServer(GracefulServer):
         Called on the event loop when the server begins to stop.
     limits
         What one connection may cost, as far as granian has a setting for it.
+    loop
+        The event loop, as uvicorn names it.
     """
 
     def __init__(
-        self, app: ASGIApp, grace: float, on_stop: Callable[[], None], limits: HttpLimits
+        self,
+        app: ASGIApp,
+        grace: float,
+        on_stop: Callable[[], None],
+        limits: HttpLimits,
+        *,
+        loop: str,
     ) -> None:
-        super().__init__(
-            uvicorn.Config(app, ws="none", lifespan="on", log_config=None), grace, on_stop
-        )
+        config = uvicorn.Config(app, loop=loop, ws="none", lifespan="on", log_config=None)
+        super().__init__(config, grace, on_stop)
         self._app = app
         self._limits = limits
         self._embedded: list[_Embedded] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import ipaddress
 import os
 import socket
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from kaizen_nexus._extras import missing_extra
 from kaizen_nexus.http.server.graceful import BACKLOG, STOP_MARGIN, GracefulServer
 from kaizen_nexus.http.server.limits import DEFAULT_LIMITS, HttpLimits
 from kaizen_nexus.http.server.protocol import limited_protocol
@@ -20,9 +22,10 @@ from kaizen_nexus.http.server.protocol import limited_protocol
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-__all__ = ["SERVERS", "ExposedError", "HttpServer", "PortInUseError", "listen"]
+__all__ = ["LOOPS", "SERVERS", "ExposedError", "HttpServer", "PortInUseError", "listen"]
 
 SERVERS = ("uvicorn", "granian")
+LOOPS = ("auto", "asyncio", "uvloop")
 STARTUP_TIMEOUT = 30.0
 
 
@@ -114,11 +117,13 @@ class HttpServer:
         What one connection may cost.
     server
         ``"uvicorn"`` or ``"granian"``.
+    loop
+        The event loop: ``"asyncio"``, ``"uvloop"``, or ``"auto"`` for uvloop if it is installed.
 
     Raises
     ------
     ImportError
-        The server is not installed.
+        The server or the event loop is not installed.
     """
 
     def __init__(
@@ -130,12 +135,13 @@ class HttpServer:
         limits: HttpLimits = DEFAULT_LIMITS,
         *,
         server: str = SERVERS[0],
+        loop: str = LOOPS[0],
     ) -> None:
         self._sockets = list(sockets)
         self._grace = grace
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
-        self._server = _server(server, app, grace, on_stop, limits)
+        self._server = _server(server, app, grace, on_stop, limits, loop=loop)
 
     def run(self) -> None:
         """Serve in this thread until `stop`, or, in the main thread, until SIGINT or SIGTERM.
@@ -190,14 +196,26 @@ class HttpServer:
 
 
 def _server(
-    name: str, app: ASGIApp, grace: float, on_stop: Callable[[], None], limits: HttpLimits
+    name: str,
+    app: ASGIApp,
+    grace: float,
+    on_stop: Callable[[], None],
+    limits: HttpLimits,
+    *,
+    loop: str,
 ) -> GracefulServer:
+    if loop == "uvloop":
+        try:
+            importlib.import_module("uvloop")
+        except ModuleNotFoundError as error:
+            missing_extra("loop='uvloop'", "uvloop", error)
     if name == "granian":
         from kaizen_nexus.http.server.granian_server import GranianServer
 
-        return GranianServer(app, grace, on_stop, limits)
+        return GranianServer(app, grace, on_stop, limits, loop=loop)
     config = uvicorn.Config(
         app,
+        loop=loop,
         http=limited_protocol(limits),
         ws="none",
         lifespan="on",
