@@ -4,7 +4,7 @@ A directory of pointers, addressed by the upper bits of a tag, leads to buckets 
 probed linearly from the tag's lower bits. A bucket that fills up is split in two on its own, so no
 insertion moves more than one bucket: a table that doubles as one would stand still for tens of
 milliseconds at a million sessions. Removing closes the gap, so no deleted cells are left to probe
-past. Like the rows, buckets are kept for reuse and never given back.
+past. Two halves that are nearly empty are joined again, so an index shrinks as it has grown.
 
 The tag is the id's own hash, times a random odd number of the table: what collides cannot be
 computed from outside even where the interpreter's hashes are not randomised.
@@ -15,7 +15,7 @@ id is still found as before.
 Source: Fagin, Nievergelt, Pippenger and Strong, "Extendible hashing" (1979); the removal is
 algorithm R of Knuth, "The Art of Computer Programming" 3, 6.4.
 """
-from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
@@ -33,6 +33,8 @@ cdef enum:
     CELLS = 1024
     CELL_MASK = 1023
     MOST_CELLS = 768        # a fuller bucket is split
+    FEW_CELLS = 256         # two buckets with no more cells than this together are joined
+    SELDOM = 63             # one removal in so many looks whether that is so
     TAG_BITS = 32
     MAX_DEPTH = 22          # TAG_BITS - CELL_BITS: no bit of the tag serves twice
 
@@ -183,6 +185,36 @@ cdef inline void index_insert(Index *index, uint32_t tag, Py_ssize_t slot) noexc
     put_cell(index_entry(index, tag)[0], cell)
 
 
+cdef inline void index_join(Index *index, uint32_t tag) noexcept nogil:
+    """Join the bucket of `tag` with its other half while they are nearly empty; never allocates."""
+    cdef Bucket *bucket = index_entry(index, tag)[0]
+    cdef Bucket *other
+    cdef uint32_t span, first, entry
+    cdef int i
+    while bucket.depth:
+        other = index_entry(index, tag ^ <uint32_t>1 << (TAG_BITS - bucket.depth))[0]
+        if other.depth != bucket.depth or bucket.used + other.used > FEW_CELLS:
+            return
+        for i in range(CELLS):
+            if other.cells[i].place:
+                put_cell(bucket, other.cells[i])
+        bucket.depth -= 1
+        span = <uint32_t>1 << (index.depth - bucket.depth)
+        first = <uint32_t>(index_entry(index, tag) - index.directory) & ~(span - 1)
+        for entry in range(first, first + span):
+            index.directory[entry] = bucket
+        PyMem_RawFree(other)
+    if index.depth:
+        index.depth = 0
+        index.directory = <Bucket **>shrunk(index.directory, sizeof(Bucket *))
+
+
+cdef inline void *shrunk(void *memory, size_t size) noexcept nogil:
+    """Return a block that has been made smaller, or as it was if that fails."""
+    cdef void *smaller = PyMem_RawRealloc(memory, size)
+    return memory if smaller is NULL else smaller
+
+
 cdef inline void index_remove(Index *index, uint32_t tag, Py_ssize_t slot) noexcept nogil:
     """Remove a slot that is under a tag."""
     cdef Bucket *bucket = index_entry(index, tag)[0]
@@ -200,3 +232,5 @@ cdef inline void index_remove(Index *index, uint32_t tag, Py_ssize_t slot) noexc
         probe = (probe + 1) & CELL_MASK
     cells[gap].place = 0
     bucket.used -= 1
+    if bucket.used & SELDOM == 0 and bucket.used <= FEW_CELLS:
+        index_join(index, tag)

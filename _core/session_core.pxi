@@ -15,26 +15,20 @@ cdef class TableCore:
     cdef Py_ssize_t _cursor
     cdef int64_t _created, _replaced, _expired, _deleted, _evicted, _refused
 
-    # The arrays behind the columns are owned by bare references, not by a list: the collector
-    # empties lists, and a handle that goes in the same collection still unlinks itself.
-
     def __dealloc__(self):
-        cdef Py_ssize_t chunk, i
+        cdef Py_ssize_t number, i
         cdef RowObjects *objects
         index_close(&self._index)
         if self._rows.chunks is NULL:
             return
-        for chunk in range(self._rows.nchunks):
-            objects = self._rows.chunks[chunk].objects
-            for i in range(used_rows(&self._rows, chunk)):
+        for number in range(self._rows.nchunks):
+            objects = self._rows.chunks[number].objects
+            for i in range(self._rows.chunks[number].used):
                 Py_XDECREF(objects[i].session_id)
                 Py_XDECREF(objects[i].user_id)
                 Py_XDECREF(objects[i].state)
                 Py_XDECREF(objects[i].memory_pool_id)
-            PyMem_Free(objects)
-            Py_XDECREF(self._rows.chunks[chunk].owner)
-        for i in range(self._rows.nchannels):
-            Py_XDECREF(self._rows.channel_owner[i])
+            unmap_chunk(&self._rows, &self._rows.chunks[number])
         PyMem_Free(self._rows.chunks)
 
     # --- time, names and rows -------------------------------------------------------------------
@@ -48,13 +42,7 @@ cdef class TableCore:
     @cython.final
     cdef inline Py_ssize_t _slot_of(self, SessionHandle handle) noexcept:
         """Return the slot that `handle` stands for, or -1; to be called under the lock."""
-        if (
-            handle._table is not self
-            or handle._slot < 0
-            or row_meta(&self._rows, handle._slot).generation != handle._generation
-        ):
-            return -1
-        return handle._slot
+        return handle._slot if handle._table is self else -1
 
     @cython.final
     cdef inline Py_ssize_t _locate(self, str key, SessionHandle handle, int64_t now) noexcept:
@@ -96,75 +84,21 @@ cdef class TableCore:
     @cython.final
     cdef int _register(self, str name) except -2:
         """Return the column of a channel name, adding one where there is none."""
-        cdef int64_t[:, ::1] block
-        cdef Py_ssize_t chunk, nchunks
-        cdef int number
-        while name not in self._channels:
-            if len(self._channels) == MAX_CHANNELS:
-                raise _arguments.too_many_channels(name)
-            nchunks = self._rows.nchunks
-            array = np.full((max(1, nchunks), self._chunk_rows()), INT64_MIN, np.int64)
-            block = array
-            with cython.critical_section(self):
-                # Allocating may have collected garbage, and so run code that changed the table.
-                if self._rows.nchunks == nchunks and name not in self._channels:
-                    number = self._rows.nchannels
-                    if number < MAX_CHANNELS:
-                        for chunk in range(nchunks):
-                            self._rows.chunks[chunk].channel[number] = &block[chunk, 0]
-                        self._channels[name] = number
-                        self._names[number] = <PyObject *>name
-                        Py_INCREF(array)
-                        self._rows.channel_owner[number] = <PyObject *>array
-                        self._rows.nchannels = number + 1
-        return self._channels[name]
-
-    @cython.final
-    cdef inline Py_ssize_t _chunk_rows(self) noexcept:
-        return min(<Py_ssize_t>CHUNK_ROWS, self._capacity)
-
-    @cython.final
-    cdef int _grow(self) except -1:
-        """Add a chunk, unless another one was added while this one was being allocated."""
-        cdef Py_ssize_t size = self._chunk_rows()
-        cdef Py_ssize_t nchunks = self._rows.nchunks
-        cdef int nchannels = self._rows.nchannels
         cdef int column
-        cdef int64_t[::1] expires
-        cdef int64_t[:, ::1] meta
-        cdef int64_t[:, ::1] channels
-        cdef int32_t[:, ::1] links
-        cdef Chunk fresh
-        arrays = (
-            np.full(size, INT64_MAX, np.int64),
-            np.zeros((size, META_COLUMNS), np.int64),
-            np.full((max(1, nchannels), size), INT64_MIN, np.int64),
-            np.zeros((size if self._rows.linked else 1, 2), np.int32),
-        )
-        expires, meta, channels, links = arrays
-        fresh.earliest = INT64_MAX
-        fresh.expires = &expires[0]
-        fresh.meta = <RowMeta *>&meta[0, 0]
-        fresh.links = <Link *>&links[0, 0]
-        for column in range(nchannels):
-            fresh.channel[column] = &channels[column, 0]
-        fresh.objects = <RowObjects *>PyMem_Calloc(size, sizeof(RowObjects))
-        if fresh.objects is NULL:
+        with cython.critical_section(self):
+            if name not in self._channels:
+                column = self._rows.nchannels
+                if column == MAX_CHANNELS:
+                    raise _arguments.too_many_channels(name)
+                self._channels[name] = column
+                self._names[column] = <PyObject *>name
+                self._rows.nchannels = column + 1
+            return self._channels[name]
+
+    @cython.final
+    cdef inline int _touch_row(self, Py_ssize_t slot, int64_t now, int column) except -1:
+        if not touch_row(&self._rows, slot, now, column):
             raise MemoryError
-        try:
-            with cython.critical_section(self):
-                if (
-                    self._rows.nchunks == nchunks
-                    and self._rows.nchannels == nchannels
-                    and vacant_slot(&self._rows) < 0
-                ):
-                    Py_INCREF(arrays)
-                    fresh.owner = <PyObject *>arrays
-                    self._rows.chunks[nchunks] = fresh
-                    self._rows.nchunks = nchunks + 1
-                    fresh.objects = NULL
-        finally:
-            PyMem_Free(fresh.objects)
         return 0
 
     # --- rows coming and going -------------------------------------------------------------------
@@ -185,13 +119,13 @@ cdef class TableCore:
         take_out(removed, &objects.user_id)
         take_out(removed, &objects.state)
         take_out(removed, &objects.memory_pool_id)
-        vacate(&self._rows, slot)
+        vacate(&self._rows, slot)   # last, since the row's memory may go with it
 
     @cython.final
     cdef int _remove_expired(
-        self, Py_ssize_t *slot, Py_ssize_t stop, int64_t now, Removed *removed
+        self, Py_ssize_t *slot, Py_ssize_t most, int64_t now, Removed *removed
     ) noexcept:
-        """Remove up to `BATCH` expired rows of [slot, stop), under the lock; return how many.
+        """Remove up to `BATCH` expired rows of the next `most`, under the lock; return how many.
 
         `slot` moves on to where the scan ended, at the end of its chunk at the latest.
         """
@@ -199,7 +133,7 @@ cdef class TableCore:
         cdef uint32_t tags[BATCH]
         cdef int count = 0
         cdef int i
-        slot[0] = scan_expired(&self._rows, slot[0], stop, now, found, BATCH, &count)
+        slot[0] = scan_expired(&self._rows, slot[0], most, now, found, BATCH, &count)
         # One after the other, each removal would wait for its id and then for its cell.
         for i in range(count):
             prefetch(row_objects(&self._rows, found[i]).session_id)
@@ -218,9 +152,11 @@ cdef class TableCore:
         cdef Py_ssize_t slot = 0
         cdef int count = 0
         removed.count = 0
-        while count == 0 and slot < self._rows.high:
+        while count == 0 and slot >= 0:
             with cython.critical_section(self):
-                count = self._remove_expired(&slot, self._rows.high, now, &removed)
+                slot = next_used(&self._rows, slot)
+                if slot >= 0:
+                    count = self._remove_expired(&slot, CHUNK_ROWS, now, &removed)
             drop(&removed)
         return count
 
@@ -249,11 +185,10 @@ cdef class TableCore:
                 return Outcome.FULL
             self._remove(self._rows.oldest, removed)
             self._evicted += 1
-        slot = vacant_slot(&self._rows)
+        slot = occupy(&self._rows, handle._ttl)
         if slot < 0:
-            return Outcome.NO_SLOT
+            return Outcome.NO_MEMORY
         index_insert(&self._index, tag, slot)
-        occupy(&self._rows, slot, handle._ttl)
         handle._hand_over(self, slot)
         self._created += 1
         return Outcome.INSTALLED
@@ -263,7 +198,7 @@ cdef class TableCore:
         """Give a detached handle a row, making room for it where there is none."""
         cdef Removed removed
         cdef SessionTable former = handle._table    # not to be the last reference dropped below
-        cdef Outcome outcome = Outcome.NO_SLOT
+        cdef Outcome outcome = Outcome.FULL
         cdef int columns[MAX_CHANNELS]
         cdef int64_t times[MAX_CHANNELS]
         cdef bint evict = False
@@ -275,21 +210,23 @@ cdef class TableCore:
                 times[count] = time
                 count += 1
         removed.count = 0
-        while outcome == Outcome.NO_SLOT:
+        while outcome == Outcome.FULL:
             with cython.critical_section(self):
                 outcome = self._try_install(handle, now, replace, evict, &removed)
                 if outcome == Outcome.INSTALLED:
                     for i in range(count):
+                        if not reserve_channel(&self._rows, handle._slot, columns[i]):
+                            self._remove(handle._slot, &removed)
+                            handle._removed = False
+                            self._created -= 1
+                            outcome = Outcome.NO_MEMORY
+                            break
                         set_channel(&self._rows, handle._slot, columns[i], times[i])
             drop(&removed)
             if outcome == Outcome.NO_MEMORY:
                 raise MemoryError
-            if outcome == Outcome.NO_SLOT:
-                self._grow()
-            elif outcome == Outcome.FULL:
-                if self._reclaim(now) == 0:
-                    evict = self._may_evict()
-                outcome = Outcome.NO_SLOT
+            if outcome == Outcome.FULL and self._reclaim(now) == 0:
+                evict = self._may_evict()
         return outcome
 
     @cython.final
@@ -317,7 +254,7 @@ cdef class TableCore:
                 if slot < 0:
                     return None
                 if not peek:
-                    touch_row(&self._rows, slot, now, column)
+                    self._touch_row(slot, now, column)
                 objects = row_objects(&self._rows, slot)
                 held = live_reference(objects.handle)
                 if held is not NULL:
@@ -342,7 +279,7 @@ cdef class TableCore:
             slot = self._locate(key, handle, now)
             if slot < 0:
                 return None
-            touch_row(&self._rows, slot, now, column)
+            self._touch_row(slot, now, column)
             held = row_objects(&self._rows, slot).state
             if held is not NULL:
                 state = <dict>held
@@ -356,7 +293,7 @@ cdef class TableCore:
         with cython.critical_section(self):
             slot = self._locate(key, handle, now)
             if slot >= 0:
-                touch_row(&self._rows, slot, now, column)
+                self._touch_row(slot, now, column)
         return slot >= 0
 
     @cython.final
@@ -370,6 +307,7 @@ cdef class TableCore:
         cdef dict state = None
         cdef dict fresh = None
         cdef RowObjects *objects
+        cdef RowMeta *meta
         cdef int64_t version
         cdef bint conflict
         cdef Py_ssize_t slot
@@ -378,19 +316,20 @@ cdef class TableCore:
                 slot = self._locate(key, handle, now)
                 if slot < 0:
                     return False
-                touch_row(&self._rows, slot, now, column)
+                self._touch_row(slot, now, column)
                 objects = row_objects(&self._rows, slot)
-                version = objects.version
+                meta = row_meta(&self._rows, slot)
+                version = meta.version
                 conflict = expected != ANY_VERSION and expected != version
                 if conflict:
                     pass
                 elif objects.state is not NULL:
                     state = <dict>objects.state
-                    objects.version += PyDict_Size(items) > 0
+                    meta.version += PyDict_Size(items) > 0
                 elif fresh is not None:
                     Py_INCREF(fresh)
                     objects.state = <PyObject *>fresh
-                    objects.version += PyDict_Size(items) > 0
+                    meta.version += PyDict_Size(items) > 0
                     return True
             if conflict:
                 raise _arguments.version_conflict(expected, version)
@@ -414,7 +353,7 @@ cdef class TableCore:
             if slot >= 0:
                 live = row_expires(&self._rows, slot)[0] > now
                 if live and expected != ANY_VERSION:
-                    version = row_objects(&self._rows, slot).version
+                    version = row_meta(&self._rows, slot).version
                 if version == expected:
                     self._deleted += live
                     self._expired += not live
@@ -430,22 +369,25 @@ cdef class TableCore:
     ) except -1:
         """Remove expired rows from `slot` on; return where to go on, or 0 at the end."""
         cdef Removed removed
-        cdef Py_ssize_t last = slot + max_rows
         cdef int64_t now = self._now()
         cdef int64_t begun = monotonic_ns()
         cdef int64_t deadline = begun + budget
         cdef int64_t longest = 0
         cdef int64_t ended
+        cdef Py_ssize_t start
         removed.count = 0
-        while slot < self._rows.high:
+        while True:
             with cython.critical_section(self):
-                total[0] += self._remove_expired(
-                    &slot, min(last, self._rows.high), now, &removed
-                )
+                slot = next_used(&self._rows, slot)
+                if slot < 0:
+                    release_empty(&self._rows)
+                    return 0
+                start = slot
+                total[0] += self._remove_expired(&slot, max_rows, now, &removed)
+                max_rows -= slot - start
             drop(&removed)
             ended = monotonic_ns()
             longest = max(longest, ended - begun)
             begun = ended
-            if slot >= last or ended + longest >= deadline:
-                break
-        return slot if slot < self._rows.high else 0
+            if max_rows <= 0 or ended + longest >= deadline:
+                return max(<Py_ssize_t>0, next_used(&self._rows, slot))

@@ -54,7 +54,6 @@ cdef class SessionHandle:
 
     cdef TableCore _table       # None until a table first holds the session
     cdef Py_ssize_t _slot       # -1 while detached
-    cdef int64_t _generation
     cdef bint _removed
     cdef str _session_id
     # What follows is meaningful only while the handle is detached.
@@ -88,7 +87,6 @@ cdef class SessionHandle:
     cdef void _bind(self, TableCore table, Py_ssize_t slot) noexcept:
         self._table = table
         self._slot = slot
-        self._generation = row_meta(&table._rows, slot).generation
         self._removed = False
         row_objects(&table._rows, slot).handle = <PyObject *>self
         allow_live_reference(<PyObject *>self)
@@ -103,7 +101,7 @@ cdef class SessionHandle:
         put(&objects.session_id, self._session_id)
         put(&objects.user_id, self._user_id)
         self._user_id = None
-        objects.version = self._version
+        meta.version = self._version
         if self._state is not None:
             put(&objects.state, self._state)
             self._state = None
@@ -124,7 +122,7 @@ cdef class SessionHandle:
         self._ttl = meta.ttl
         self._expires = row_expires(&table._rows, slot)[0]
         self._user_id = <str>objects.user_id
-        self._version = objects.version
+        self._version = meta.version
         if objects.state is not NULL:
             self._state = <dict>objects.state
         if objects.memory_pool_id is not NULL:
@@ -132,7 +130,7 @@ cdef class SessionHandle:
         self._activity = None
         self._ntimes = table._rows.nchannels
         for column in range(self._ntimes):
-            self._times[column] = row_channel(&table._rows, slot, column)[0]
+            self._times[column] = row_channel(&table._rows, slot, column)
         self._slot = -1
         self._removed = True
         objects.handle = NULL
@@ -195,7 +193,7 @@ cdef class SessionHandle:
             with cython.critical_section(table):
                 slot = table._slot_of(self)
                 if slot >= 0:
-                    row_objects(&table._rows, slot).version += field == Field.STATE
+                    row_meta(&table._rows, slot).version += field == Field.STATE
                     replaced = put(object_cell(row_objects(&table._rows, slot), field), value)
                     return 0
         replaced = self._own_object(field)
@@ -346,7 +344,7 @@ cdef class SessionHandle:
             with cython.critical_section(table):
                 slot = table._slot_of(self)
                 if slot >= 0:
-                    return row_objects(&table._rows, slot).version
+                    return row_meta(&table._rows, slot).version
         return self._version
 
     @version.setter
@@ -358,7 +356,7 @@ cdef class SessionHandle:
             with cython.critical_section(table):
                 slot = table._slot_of(self)
                 if slot >= 0:
-                    row_objects(&table._rows, slot).version = number
+                    row_meta(&table._rows, slot).version = number
                     return
         self._version = number
 
@@ -375,7 +373,7 @@ cdef class SessionHandle:
                 if slot >= 0:
                     count = table._rows.nchannels
                     for i in range(count):
-                        times[i] = row_channel(&table._rows, slot, i)[0]
+                        times[i] = row_channel(&table._rows, slot, i)
         if slot < 0:
             return self._own_activity().copy()
         return {
@@ -397,6 +395,8 @@ cdef class SessionHandle:
             with cython.critical_section(table):
                 slot = table._slot_of(self)
                 if slot >= 0:
+                    if not reserve_channel(&table._rows, slot, column):
+                        raise MemoryError
                     set_channel(&table._rows, slot, column, value)
                     return
         if time is None:

@@ -1,7 +1,8 @@
 # cython: language_level=3
 """Sessions with sliding expiry in a structure of arrays, looked up by id in nanoseconds.
 
-The table keeps a session's times in int64 columns and its objects in plain pointer blocks, so the
+The table keeps a session's times in int64 columns and its objects in plain pointer blocks, in
+memory that it maps itself and gives back when sessions go, so the
 garbage collector never walks the rows; a state that refers back to its own table is therefore kept
 until the session is removed. It persists nothing and starts no thread: sweeping is the caller's
 business.
@@ -23,7 +24,7 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF, Py_XINCREF
 from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_GET_LENGTH
-from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MIN, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from clock cimport monotonic_ns
@@ -34,19 +35,18 @@ from id_index cimport (
 from live_reference cimport allow_live_reference, live_reference
 from prefetch cimport prefetch
 from session_rows cimport (
-    CHUNK_BITS, CHUNK_ROWS, MAX_CHANNELS, META_COLUMNS, Chunk, Link, RowMeta, RowObjects, Rows,
-    count_expired, occupy, row_channel, row_expires, row_meta, row_objects, scan_expired,
-    set_channel, set_expires, touch_row, used_rows, vacant_slot, vacate,
+    CHUNK_BITS, CHUNK_ROWS, MAX_CHANNELS, Arena, Chunk, RowMeta, RowObjects, Rows, count_expired,
+    next_used, occupy, release_empty, reserve_channel, row_channel, row_expires, row_meta,
+    row_objects, scan_expired, set_channel, set_expires, touch_row, unmap_chunk, vacate,
 )
 
 cdef extern from "Python.h":
     str PyUnicode_New(Py_ssize_t size, Py_UCS4 largest)
     void *PyUnicode_DATA(object)
+    void PyObject_GetArenaAllocator(Arena *)
 
 import os
 from time import sleep
-
-import numpy as np
 
 from kaizen_nexus._common import session_arguments as _arguments
 
@@ -96,7 +96,9 @@ cdef class SessionTable(TableCore):
         )
         if self._rows.chunks is NULL:
             raise MemoryError
-        self._rows.free_head = self._rows.newest = self._rows.oldest = -1
+        PyObject_GetArenaAllocator(&self._rows.arena)
+        self._rows.chunk_rows = min(<Py_ssize_t>CHUNK_ROWS, self._capacity)
+        self._rows.open = self._rows.bare = self._rows.newest = self._rows.oldest = -1
         self._channels = {}
         if not index_open(&self._index, random_word()):
             raise MemoryError
@@ -286,13 +288,14 @@ cdef class SessionTable(TableCore):
         cdef int i
         cdef list ids = []
         held.count = 0
-        while slot < self._rows.high:
+        while slot >= 0:
             with cython.critical_section(self):
-                while slot < self._rows.high and held.count < BATCH:
+                slot = next_used(&self._rows, slot)
+                while slot >= 0 and held.count < BATCH:
                     held.items[held.count] = row_objects(&self._rows, slot).session_id
                     Py_XINCREF(held.items[held.count])
                     held.count += held.items[held.count] is not NULL
-                    slot += 1
+                    slot = next_used(&self._rows, slot + 1)
             try:
                 for i in range(held.count):
                     ids.append(<object>held.items[i])
@@ -310,14 +313,16 @@ cdef class SessionTable(TableCore):
         cdef Py_ssize_t slot = 0
         cdef Py_ssize_t total = 0
         removed.count = 0
-        while slot < self._rows.high:
+        while slot >= 0:
             with cython.critical_section(self):
-                while slot < self._rows.high and removed.count <= 4 * (BATCH - 1):
+                slot = next_used(&self._rows, slot)
+                while slot >= 0 and removed.count <= 4 * (BATCH - 1):
                     if row_objects(&self._rows, slot).session_id is not NULL:
                         self._remove(slot, &removed)
                         total += 1
                         self._deleted += 1
-                    slot += 1
+                    slot = next_used(&self._rows, slot + 1)
+                release_empty(&self._rows)
             drop(&removed)
         return total
 

@@ -14,7 +14,7 @@ cdef enum Field:
     CREATED, ACCESSED, EXPIRES, TTL, USER_ID, STATE, MEMORY_POOL_ID
 
 cdef enum Outcome:
-    INSTALLED, EXISTS, ATTACHED, FULL, NO_SLOT, NO_MEMORY
+    INSTALLED, EXISTS, ATTACHED, FULL, NO_MEMORY
 
 cdef struct Removed:            # references taken from rows, to be dropped after unlocking
     int count

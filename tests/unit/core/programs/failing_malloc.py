@@ -1,8 +1,8 @@
 """Run a program on a malloc that fails when told to: failing_malloc.py PROGRAM [ARGUMENT ...].
 
 The program steers it through `FailingMalloc`. With PYTHONMALLOC=malloc it also gives the
-interpreter's objects their memory, and numpy takes that of its arrays from it in any case. It fails
-only in the thread that asked for that.
+interpreter's objects their memory, and numpy takes that of its arrays from it in any case. Mapping
+memory, as the session table does, fails likewise. It fails only in the thread that asked for that.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ SOURCE = r"""
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define PER_THREAD static __thread __attribute__((tls_model("initial-exec")))
 
@@ -65,6 +68,15 @@ static int granting(void)
 void *malloc(size_t size) { return granting() ? next_malloc(size) : NULL; }
 void *calloc(size_t count, size_t size) { return granting() ? next_calloc(count, size) : NULL; }
 void *realloc(void *block, size_t size) { return granting() ? next_realloc(block, size) : NULL; }
+
+void *mmap(void *near, size_t size, int access, int flags, int file, off_t offset)
+{
+    long before = refused;
+    granting();
+    if (refused > before)
+        return MAP_FAILED;
+    return (void *)syscall(SYS_mmap, near, size, access, flags, file, offset);
+}
 
 void refuse_after(long allocations, long count)
 {

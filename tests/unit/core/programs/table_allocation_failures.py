@@ -294,7 +294,7 @@ def main() -> None:
             sys.stdout.write(f"failed {raised} times\n")
     sys.stdout.write("growth: ")
     raised = grow(malloc, 40_000)
-    assert raised > 30  # a chunk takes as many allocations as that
+    assert raised >= 3  # for each chunk at least
     assert total > 100  # how many a call needs depends on what the interpreter keeps for reuse
     sys.stdout.write(f"failed {raised} times\n")
 
