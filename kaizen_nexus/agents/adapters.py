@@ -7,9 +7,9 @@ whose ``to_workflow().build()`` gives something callable or executable; any othe
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from kaizen_nexus.agents.base import BaseAgent, overridden_entry, plan_for
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AgentShape",
     "as_workflow",
-    "build_plan",
     "describe_agent",
-    "executable_of",
     "foreign_workflow",
     "is_workflow",
 ]
@@ -43,6 +41,9 @@ class AgentShape(NamedTuple):
     ``callable``."""
     target: Callable[..., Any] | None
     """What to call; None for a builder, which has to build it first."""
+    plan: Callable[[], WorkflowPlan] | None = None
+    """Builds the part that all agents of this shape share: schemas and validators. None for a
+    builder, and for a workflow, which has its plan."""
 
 
 def describe_agent(agent: object) -> AgentShape:
@@ -56,7 +57,8 @@ def describe_agent(agent: object) -> AgentShape:
         The agent cannot be deployed; the message says what was tried.
     """
     if isinstance(agent, BaseAgent):
-        return AgentShape("method", getattr(agent, overridden_entry(agent)))
+        entry = getattr(agent, overridden_entry(agent))
+        return AgentShape("method", entry, partial(plan_for, agent))
     if agent is None:
         raise ValueError("agent is None: pass the agent to deploy")
     if isinstance(agent, type):
@@ -78,51 +80,41 @@ def _declaring(agent: object) -> AgentShape | None:
         return AgentShape("workflow", cast("Workflow", agent))
     graph = built_graph(agent)
     if graph is not None:
-        return AgentShape("kailash", KailashTarget(graph))
+        return AgentShape("kailash", KailashTarget(graph), partial(kailash_plan, graph))
     entry = None if kaizen_signature(agent) is None else kaizen_entry(agent)
-    return None if entry is None else AgentShape("kaizen", entry)
+    if entry is None:
+        return None
+    return AgentShape("kaizen", entry, partial(kaizen_plan, agent, entry))
 
 
 def _invokable(agent: object) -> AgentShape | None:
     """Return the shape of an agent whose inputs are the parameters of a callable."""
-    if isinstance(agent, functools.partial) or inspect.isroutine(agent):
-        return AgentShape("function", agent)
+    if isinstance(agent, partial) or inspect.isroutine(agent):
+        return AgentShape("function", agent, partial(_callable_plan, agent))
+    description = type(agent).__doc__
     for entry in _ENTRIES:
         method = getattr(agent, entry, None)
         if callable(method):
-            return AgentShape("method", method)
+            return AgentShape("method", method, partial(_callable_plan, method, description))
     if callable(getattr(agent, "to_workflow", None)):
         return AgentShape("builder", None)
-    return AgentShape("callable", agent) if callable(agent) else None
+    if callable(agent):
+        return AgentShape("callable", agent, partial(_callable_plan, agent, description))
+    return None
 
 
-def build_plan(agent: object, shape: AgentShape) -> WorkflowPlan:
-    """Build the part that all agents of this shape share: schemas and validators.
-
-    Raises
-    ------
-    TypeError
-        The inputs or outputs have no JSON Schema.
-    """
-    # Schemas need msgspec, an optional dependency that reading a shape does not need.
+def _callable_plan(call: Callable[..., Any], description: str | None = None) -> WorkflowPlan:
+    """Build the plan of a callable from its parameters and docstring, or else `description`."""
+    # Schemas need msgspec, an optional dependency; reading a shape does not.
     from kaizen_nexus.agents.workflow import WorkflowPlan
 
-    if shape.target is None:
-        raise TypeError("a builder has no plan of its own: build it first")
-    if isinstance(agent, BaseAgent):
-        return plan_for(agent)
-    if shape.kind == "kaizen":
-        return kaizen_plan(agent, shape.target)
-    if isinstance(shape.target, KailashTarget):
-        return kailash_plan(shape.target.graph)
-    signature = read_signature(shape.target)
-    own = None if shape.kind == "function" else type(agent).__doc__
+    signature = read_signature(call)
     return WorkflowPlan.build(
-        signature, description=signature.description or inspect.cleandoc(own or "")
+        signature, description=signature.description or inspect.cleandoc(description or "")
     )
 
 
-def executable_of(built: object) -> Callable[..., Any]:
+def _executable(built: object) -> Callable[..., Any]:
     """Return the callable that runs the result of ``to_workflow().build()``.
 
     Raises
@@ -151,19 +143,15 @@ def as_workflow(agent: object, name: str) -> Workflow:
         The agent cannot be deployed, or its inputs or outputs have no JSON Schema.
     """
     shape = describe_agent(agent)
-    if shape.kind == "builder":
-        built = fresh_workflow(agent).build()
-        graph = built_graph(built)
-        if graph is not None:
-            return kailash_plan(graph, agent).bind(name, KailashTarget(graph))
-        return as_workflow(built if is_workflow(built) else executable_of(built), name)
+    if shape.target is not None and shape.plan is not None:
+        return shape.plan().bind(name, shape.target)
     if shape.kind == "workflow":
-        workflow: Workflow = cast("Workflow", agent)
-        return workflow.renamed(name)
-    target = shape.target
-    if target is None:
-        raise TypeError(f"{type(agent).__qualname__} has nothing to invoke")
-    return build_plan(agent, shape).bind(name, target)
+        return cast("Workflow", agent).renamed(name)
+    built = fresh_workflow(agent).build()
+    graph = built_graph(built)
+    if graph is not None:
+        return kailash_plan(graph, agent).bind(name, KailashTarget(graph))
+    return as_workflow(built if is_workflow(built) else _executable(built), name)
 
 
 def foreign_workflow(agent: object, name: str) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from kaizen_nexus.agents.adapters import as_workflow, build_plan, describe_agent
+from kaizen_nexus.agents.adapters import as_workflow, describe_agent
 from kaizen_nexus.deployment.cache import get_deployment_cache
 from kaizen_nexus.deployment.fingerprint import BUILT, PLAN
 from kaizen_nexus.deployment.names import check_command_prefix, check_name, check_prefix
@@ -260,14 +260,13 @@ def _workflow(agent: object, name: str, use_cache: bool) -> Workflow:
     shape = describe_agent(agent)
     cachable = use_cache and shape.kind != "workflow"
     key = _deployment_cache.key_for(agent, name, shape, PLAN) if cachable else None
-    target = shape.target
+    workflow: Workflow
     if key is None:
-        return as_workflow(agent, name)
-    if target is None:
-        built: Workflow = _deployment_cache.get_or_build(key, lambda: as_workflow(agent, name))
-        return built
-    plan = _deployment_cache.get_or_build(key, lambda: build_plan(agent, shape))
-    workflow: Workflow = plan.bind(name, target)
+        workflow = as_workflow(agent, name)
+    elif shape.plan is None:
+        workflow = _deployment_cache.get_or_build(key, lambda: as_workflow(agent, name))
+    else:
+        workflow = _deployment_cache.get_or_build(key, shape.plan).bind(name, shape.target)
     return workflow
 
 
