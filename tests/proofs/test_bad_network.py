@@ -19,7 +19,10 @@ from tests.proofs.observing import held, settles
 if TYPE_CHECKING:
     from tests.proofs.conftest import Server
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc"),
+]
 
 SERVICE = """\
 from kaizen_nexus import CrossChannelSession, Nexus, deploy_with_sessions

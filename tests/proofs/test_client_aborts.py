@@ -17,7 +17,10 @@ from tests.proofs.observing import eventually, held, metrics, settles
 if TYPE_CHECKING:
     from tests.proofs.conftest import Server
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc"),
+]
 
 SERVICE = """\
 import asyncio

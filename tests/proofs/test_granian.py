@@ -22,6 +22,8 @@ from kaizen_nexus.channels.mcp.client import connect
 if TYPE_CHECKING:
     from tests.proofs.conftest import Server
 
+pytestmark = pytest.mark.slow
+
 SERVICE = """\
 import asyncio
 

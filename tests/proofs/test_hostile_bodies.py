@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SERVICE = """\
 from kaizen_nexus import Nexus, deploy_multi_channel
 

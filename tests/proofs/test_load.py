@@ -18,6 +18,8 @@ from tests.proofs.observing import eventually, metrics
 if TYPE_CHECKING:
     from tests.proofs.conftest import Server
 
+pytestmark = pytest.mark.slow
+
 SERVICE = """\
 from kaizen_nexus import Nexus, deploy_multi_channel
 

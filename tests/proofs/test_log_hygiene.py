@@ -7,6 +7,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 SERVICE = """\
 from kaizen_nexus import Nexus, deploy_multi_channel
 

@@ -15,6 +15,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.proofs.conftest import Server
 
+pytestmark = pytest.mark.slow
+
 SERVICE = """\
 from collections.abc import AsyncIterator
 from dataclasses import dataclass

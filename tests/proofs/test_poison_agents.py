@@ -23,6 +23,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.proofs.conftest import Server
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 30
 EVERY = 0.02
 """Seconds between two requests of a client."""

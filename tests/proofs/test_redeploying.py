@@ -18,6 +18,8 @@ from kaizen_nexus import Nexus, deploy_multi_channel
 if TYPE_CHECKING:
     from tests.proofs.conftest import Server
 
+pytestmark = pytest.mark.slow
+
 SERVICE = """\
 import asyncio
 import gc

@@ -7,8 +7,12 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.proofs.conftest import Server
+
+pytestmark = pytest.mark.slow
 
 SERVICE = """\
 import gc

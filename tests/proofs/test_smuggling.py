@@ -13,6 +13,8 @@ from kaizen_nexus import Nexus, deploy_multi_channel
 from kaizen_nexus.http.server.limits import HttpLimits
 from kaizen_nexus.http.server.serving import HttpServer, listen
 
+pytestmark = pytest.mark.slow
+
 HEAD = b"POST /api/workflows/echo/execute HTTP/1.1\r\nHost: localhost\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n"
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"

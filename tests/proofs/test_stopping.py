@@ -12,8 +12,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.proofs.conftest import Server
+
+pytestmark = pytest.mark.slow
 
 SERVICE = """\
 import asyncio
