@@ -15,6 +15,6 @@ for version in 3.10 3.11 3.12 3.13; do
         cd "$copy/$version"
         "$python" -m venv .venv
         .venv/bin/pip install -q ".[test]"
-        KAIZEN_NEXUS_IMPL=c .venv/bin/pytest -q "$@"
+        KAIZEN_NEXUS_IMPL=c .venv/bin/pytest -q -n auto "$@"
     )
 done
