@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = [
     "declared_entry",
     "fresh_workflow",
-    "is_kaizen_agent",
     "kaizen_entry",
     "kaizen_plan",
     "validates_itself",
@@ -31,11 +30,6 @@ _SESSION_ID = "session_id"
 _DICTIONARIES = (dict, Mapping, MutableMapping)
 _INSTEAD = ("error", "response", "result", "_write_insight")
 """Fields that a result may have in place of its output fields, as in Kaizen's own check."""
-
-
-def is_kaizen_agent(agent: object) -> bool:
-    """Whether `agent` can be run and declares its inputs and outputs as Kaizen's agents do."""
-    return kaizen_signature(agent) is not None and kaizen_entry(agent) is not None
 
 
 def kaizen_entry(agent: Any) -> Callable[..., Any] | None:

@@ -22,6 +22,7 @@ from kaizen_nexus.agents.signature import Field
 
 __all__ = ["FieldOutputs", "OutputModel", "ResultEncoder", "to_json"]
 
+SMALL = 256
 _CONTENT_TYPES = {
     inspect.AnyType,
     inspect.BoolType,
@@ -55,9 +56,9 @@ for floats, which are null and strings in JSON.
 class ResultEncoder:
     """Encodes results as JSON text, and checks that they have the declared type.
 
-    Where `msgspec.convert` looks at everything that matters, it checks the value itself. Otherwise
-    the text is decoded, which is the cheapest way of msgspec's to look at every attribute of a
-    record; and if a value is refused, so that the message says where the text is wrong.
+    Where `msgspec.convert` looks at everything that matters, it checks the value itself, once the
+    text is longer than `small`. Otherwise the text is decoded: that is the cheapest way to check a
+    short one, or every attribute of a record, and its message says where the text is wrong.
 
     Parameters
     ----------
@@ -65,9 +66,14 @@ class ResultEncoder:
         The type; ``Any`` accepts everything that has a JSON form.
     parts
         The types in it, if it is a struct that stands for an object with these members.
+    small
+        Bytes of a text that takes less time to decode than its value to convert.
     """
 
-    def __init__(self, declared: Any, parts: Sequence[Any] | None = None) -> None:
+    def __init__(
+        self, declared: Any, parts: Sequence[Any] | None = None, *, small: int = SMALL
+    ) -> None:
+        self._small = small
         self._decoder = msgspec.json.Decoder(declared, dec_hook=from_builtins)
         types = [inspect.type_info(part) for part in ([declared] if parts is None else parts)]
         self._by_value = _CONTENT_TYPES.issuperset(map(type, _types_in(types, set())))
@@ -83,7 +89,7 @@ class ResultEncoder:
             The value has no JSON form, or does not have the declared type.
         """
         encoded = to_json(value)
-        if self._by_value:
+        if self._by_value and len(encoded) > self._small:
             try:
                 msgspec.convert((value,), self._box)
             except (TypeError, ValueError, RecursionError):
