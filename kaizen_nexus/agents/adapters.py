@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from kaizen_nexus.agents.base import BaseAgent, overridden_entry, plan_for
 from kaizen_nexus.agents.kailash import KailashTarget, built_graph, is_imported, kailash_plan
-from kaizen_nexus.agents.kaizen import fresh_workflow, kaizen_entry, kaizen_plan
-from kaizen_nexus.agents.kaizen_fields import kaizen_signature
+from kaizen_nexus.agents.kaizen import fresh_workflow, kaizen_entry, kaizen_plan, kaizen_signature
 from kaizen_nexus.agents.signature import read_signature
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kaizen_nexus.agents.kaizen_fields import input_fields, kaizen_signature
+from kaizen_nexus.agents.kaizen import input_fields, kaizen_signature
 
 if TYPE_CHECKING:
     from kaizen_nexus.agents.workflow import WorkflowPlan

@@ -12,8 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from kaizen_nexus.agents.kaizen import validates_itself
-from kaizen_nexus.agents.kaizen_fields import kaizen_signature, resolved_type
+from kaizen_nexus.agents.kaizen import kaizen_signature, resolved_type, validates_itself
 from kaizen_nexus.agents.signature import read_signature
 from kaizen_nexus.agents.structure import signature_digest
 from kaizen_nexus.deployment.key_fields import TYPE, type_parts
