@@ -10,15 +10,10 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 import numpy as np
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Bytes = npt.NDArray[np.uint8]
 
 __all__ = ["LARGE", "MAX_DEPTH", "MAX_VALUES", "StrictJsonError", "check", "check_keys", "loads"]
 
@@ -28,7 +23,6 @@ LARGE = 64 * 1024
 MAX_QUOTED = 64
 """How many characters of a key or a number an error message repeats."""
 _CONTAINERS = frozenset({dict, list})
-_BEFORE_VALUES = b",[{"
 _BEFORE_COLONS = list(b'" \t\n\r')
 _ENDS_OF_KEYS = [bytes((before,)) + b":" for before in _BEFORE_COLONS]
 
@@ -58,8 +52,6 @@ def loads(text: bytes | bytearray) -> Any:
         surrogate or a key twice in one object, is nested more than 100 levels deep or has more than
         65,536 values.
     """
-    if len(text) > MAX_VALUES:
-        _check_number_of_values(text)
     try:
         value = msgspec.json.decode(text)
     except (ValueError, RecursionError):
@@ -111,29 +103,25 @@ def check(root: Any, *, escapes: bool = True) -> None:
         level = below
 
 
-def _check_number_of_values(text: bytes | bytearray) -> None:
-    """Bound what decoding may build: each value but the first follows a comma or a bracket."""
-    # Strings may hold those characters too; for most texts it is not worth looking.
-    if (
-        _number_of(_BEFORE_VALUES, np.frombuffer(text, np.uint8)) >= MAX_VALUES
-        and _number_of(_BEFORE_VALUES, _outside_strings(text)) >= MAX_VALUES
-    ):
-        raise TooManyValuesError
-
-
 def _is_unambiguous(text: bytes | bytearray, value: Any) -> bool:
     """Whether counting shows that no key comes twice, and that `value` is not nested deeply.
 
     Duplicate keys make fewer members than colons. So do colons in strings, but keys end with a
     quote, and few strings have one before a colon.
+
+    Raises
+    ------
+    TooManyValuesError
+        There are more than 65,536 values.
     """
     if len(text) > LARGE:
         keys = _number_of_keys(value)
         array = np.frombuffer(text, np.uint8)
-        colons = np.flatnonzero(array == ord(":"))
-        if keys == len(colons):
+        is_colon = array == ord(":")
+        if keys == np.count_nonzero(is_colon):
             return True
-        return keys == np.count_nonzero(np.isin(array[colons - 1], _BEFORE_COLONS))
+        before = array[np.flatnonzero(is_colon) - 1]
+        return keys == np.count_nonzero(np.isin(before, _BEFORE_COLONS))
     if text.count(b"{") + text.count(b"[") > 1:
         keys = _number_of_keys(value)
     else:
@@ -142,43 +130,51 @@ def _is_unambiguous(text: bytes | bytearray, value: Any) -> bool:
 
 
 def _number_of_keys(value: Any) -> int:
-    """Return how many members the objects in a value have, or -1 if it is nested too deeply."""
+    """Return how many members the objects in a value have, or -1 if it is nested too deeply.
+
+    Raises
+    ------
+    TooManyValuesError
+        There are more than 65,536 values.
+    """
     keys = depth = 0
-    level = [value]
+    values = 1
+    level = [value] if type(value) in _CONTAINERS else []
     while level:
         depth += 1
         if depth > MAX_DEPTH:
             return -1
         below: list[Any] = []
         for container in level:
+            values += len(container)
+            members = container
             if type(container) is dict:
                 keys += len(container)
-                for member in container.values():
-                    if type(member) in _CONTAINERS:
-                        below.append(member)  # noqa: PERF401  # a comprehension each takes longer
-            elif type(container) is list:
-                for member in container:
-                    if type(member) in _CONTAINERS:
-                        below.append(member)  # noqa: PERF401
+                members = container.values()
+            for member in members:
+                if type(member) in _CONTAINERS:
+                    below.append(member)  # noqa: PERF401  # a comprehension each takes longer
+        if values > MAX_VALUES:
+            raise TooManyValuesError
         level = below
     return keys
 
 
-def _number_of(characters: bytes, array: Bytes) -> int:
-    """Return how many of the `characters` are in an array of bytes."""
-    return sum(int(np.count_nonzero(array == character)) for character in characters)
-
-
-def _outside_strings(text: bytes | bytearray) -> Bytes:
-    """Return the bytes of a JSON text that are not between quotes, in an array."""
+def _check_number_of_values(text: bytes | bytearray) -> None:
+    """Bound what reading carefully may build, of a text that may be malformed."""
+    if len(text) <= MAX_VALUES:
+        return
+    # Each value but the first follows a comma or a bracket, outside of strings.
     without_escapes = text.replace(b"\\\\", b"__").replace(b'\\"', b"__")
     array = np.frombuffer(without_escapes, np.uint8)
-    is_inside = np.logical_xor.accumulate(array == ord('"'))
-    return array[~is_inside]
+    outside = array[~np.logical_xor.accumulate(array == ord('"'))]
+    if sum(int(np.count_nonzero(outside == character)) for character in b",[{") >= MAX_VALUES:
+        raise TooManyValuesError
 
 
 def _read_carefully(text: bytes | bytearray) -> Any:
-    """Do as `loads` does, but for the number of values, in the way that decides."""
+    """Do as `loads` does, slowly; this decides, and names what is wrong."""
+    _check_number_of_values(text)
     try:
         decoded = text.decode("utf-8")
         value = _DECODER.decode(decoded)

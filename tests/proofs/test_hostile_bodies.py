@@ -24,8 +24,8 @@ app = Nexus(max_body=4 * 1024 * 1024)
 deploy_multi_channel(take, app, "take")
 """
 LIMIT = 4 * 1024 * 1024
-ALLOWED_GROWTH = 64 * 1024
-"""KiB beyond the idle server, at the worst moment: 16 times the largest body."""
+ALLOWED_GROWTH = 128 * 1024
+"""KiB beyond the idle server, at the worst moment: 32 times the largest body."""
 
 ROUTES = {
     "api": ("/api/workflows/take/execute", b'{"value":%b}'),
