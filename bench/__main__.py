@@ -5,26 +5,27 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.report import Section
 
+Say = Callable[[str], None]
+
 ROOT = Path(__file__).resolve().parent.parent
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 OWN_PYTHON = ("LitServe", "kailash-nexus")
-OWN_PYTHON_WORDS = " or ".join(OWN_PYTHON)
 """Contenders of the suite ``serve`` that may have an interpreter of their own."""
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "python -m bench") -> int:
     """Run the suite that the command line names, and return the exit code.
 
-    A missed target is reported in words; only a wrong answer, or a missing dependency, fails the
-    run.
+    A missed target is reported in words; only a wrong answer, a missing dependency, or a missed
+    target of ``walk --check`` fails the run.
     """
     parser = parse(program)
     options = parser.parse_args(arguments)
@@ -35,15 +36,20 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m bench
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     prefer_installed_package()
     from bench import progress
+    from bench.core.contenders import WrongAnswerError
 
     try:
-        return measure(options)
+        return run(options)
     except KeyboardInterrupt:
         progress.clear()
         sys.stderr.write("interrupted\n")
         return EXIT_INTERRUPTED
+    except WrongAnswerError as error:
+        progress.clear()
+        sys.stderr.write(f"Error: nothing is timed that is wrong: {error}\n")
+        return EXIT_FAILED
     except ImportError as error:
-        # What a missing extra says is the whole story; any other import error is a fault.
+        # The message of a missing extra says everything; any other import error is a fault.
         if "pip install 'kaizen-nexus[" not in str(error):
             raise
         progress.clear()
@@ -55,58 +61,37 @@ def parse(program: str) -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog=program, description="Measure kaizen-nexus.")
     suites = parser.add_subparsers(dest="suite", title="suites", metavar="SUITE")
-    core = suites.add_parser(
-        "core",
-        help="the core against its twin, the original and other libraries",
-        description="The core against its pure-Python twin, the original and other libraries, "
-        "as far as they are installed.",
-    )
-    guide = suites.add_parser(
-        "guide",
-        help="the performance guide's tables",
-        description="The performance guide's tables, measured on a running app.",
-    )
-    kaizen = suites.add_parser(
-        "kaizen",
-        help="this package against kailash-kaizen, which it stands in for",
-        description="The same operations on the same Kaizen agent, by this package and by "
-        "kailash-kaizen with kailash-nexus, which must be installed.",
-    )
-    serve = suites.add_parser(
-        "serve",
-        help="servers under load, ours beside others",
-        description="Servers under load, side by side: ours, a bare ASGI app, FastAPI, LitServe, "
-        "kailash-nexus, the MCP SDK and FastMCP, as far as they are installed.",
-    )
-    walk = suites.add_parser(
-        "walk",
-        help="one request as a list of calls of ours",
-        description="The calls of ours that a request takes, with their number.",
-    )
-    walk.add_argument("--check", action="store_true", help="fail if they are more than they may be")
-    serve.add_argument(
-        "--before",
-        metavar="PYTHON",
-        help="the interpreter of an environment that has another version of kaizen-nexus, to "
-        "measure beside this one",
-    )
-    for suite in (core, guide, kaizen, serve, walk):
+    for name, measure in SUITES.items():
+        about = str(measure.__doc__)
+        suite = suites.add_parser(name, help=about.partition("\n")[0], description=about)
         suite.add_argument(
             "--quick", action="store_true", help="smaller and shorter, for a first impression"
         )
         suite.add_argument("--json", type=Path, metavar="FILE", help="also write all figures")
         suite.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables")
-    for suite in (core, serve):
-        suite.add_argument("--plots", type=Path, metavar="DIR", help="also draw SVG files")
-    serve.add_argument(
-        "--python",
-        action="append",
-        default=[],
-        type=contender_python,
-        metavar="NAME=PATH",
-        help="the interpreter that has a contender which does not fit beside this package: "
-        "LitServe or kailash-nexus; may be repeated",
-    )
+        suite.set_defaults(plots=None, python=(), before=None, check=False)
+        if name in {"core", "serve"}:
+            suite.add_argument("--plots", type=Path, metavar="DIR", help="also draw SVG files")
+        if name == "walk":
+            suite.add_argument(
+                "--check", action="store_true", help="fail if there are more calls than allowed"
+            )
+        if name == "serve":
+            suite.add_argument(
+                "--python",
+                action="append",
+                default=[],
+                type=contender_python,
+                metavar="NAME=PATH",
+                help="the interpreter that has a contender which does not fit beside this "
+                f"package: {' or '.join(OWN_PYTHON)}; may be repeated",
+            )
+            suite.add_argument(
+                "--before",
+                metavar="PYTHON",
+                help="the interpreter of an environment that has another version of kaizen-nexus, "
+                "to measure beside this one",
+            )
     return parser
 
 
@@ -114,7 +99,8 @@ def contender_python(text: str) -> tuple[str, str]:
     """Return the contender's name and its interpreter; for argparse."""
     name, equals, path = text.partition("=")
     if not equals or name not in OWN_PYTHON:
-        raise argparse.ArgumentTypeError(f"expected NAME=PATH, where NAME is {OWN_PYTHON_WORDS}")
+        names = " or ".join(OWN_PYTHON)
+        raise argparse.ArgumentTypeError(f"expected NAME=PATH, where NAME is {names}")
     return name, path
 
 
@@ -129,22 +115,21 @@ def prefer_installed_package() -> None:
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
 
 
-def measure(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Run a suite, print and write what it gives."""
     from bench import environment, progress
-    from bench.core.contenders import WrongAnswerError
     from bench.report import as_markdown, write_json
 
-    suites = {"core": core, "guide": guide, "kaizen": kaizen, "serve": serve, "walk": walk}
-    try:
-        sections, packages = suites[options.suite](options)
-    except WrongAnswerError as error:
-        progress.clear()
-        sys.stderr.write(f"Error: nothing is timed that is wrong: {error}\n")
-        return EXIT_FAILED
+    if options.plots is not None:
+        check_matplotlib()
+    sections, packages = SUITES[options.suite](options, progress.reporter())
+    if options.plots is not None:
+        from bench import plots
+
+        plots.write(sections, options.plots)
     progress.clear()
-    others = {name.lower(): path for name, path in getattr(options, "python", ())}
-    described = environment.describe(packages, others, getattr(options, "before", None))
+    pythons = {name.lower(): path for name, path in options.python}
+    described = environment.describe(packages, pythons, options.before)
     text = as_markdown(sections, described) + "\n"
     sys.stdout.write(text)
     if options.markdown is not None:
@@ -152,57 +137,7 @@ def measure(options: argparse.Namespace) -> int:
     if options.json is not None:
         write_json(options.json, options.suite, sections, described)
     missed = any(row.met is False for section in sections for row in section.rows)
-    return EXIT_FAILED if missed and getattr(options, "check", False) else 0
-
-
-def core(options: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:
-    """Run the suite ``core``."""
-    from bench import environment, progress
-    from bench.core import scale, suite
-
-    if options.plots is not None:
-        check_matplotlib()
-    sections = list(suite.run(scale.QUICK if options.quick else scale.FULL, progress.reporter()))
-    if options.plots is not None:
-        from bench.core import plots
-
-        plots.write(sections, options.plots)
-    return sections, environment.CORE
-
-
-def kaizen(options: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:
-    """Run the suite ``kaizen``."""
-    from bench import kaizen, progress
-    from bench.core import scale
-
-    chosen = scale.QUICK if options.quick else scale.FULL
-    return kaizen.measure(chosen, progress.reporter()), kaizen.PACKAGES
-
-
-def serve(options: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:
-    """Run the suite ``serve``, which needs the extra ``serve`` itself."""
-    from bench import progress, serve
-    from bench.serve.contenders import BEFORE
-
-    if options.plots is not None:
-        check_matplotlib()
-    scale = serve.QUICK if options.quick else serve.FULL
-    pythons = dict(options.python)
-    if options.before is not None:
-        pythons[BEFORE] = options.before
-    sections = serve.measure(scale, pythons, progress.reporter())
-    if options.plots is not None:
-        from bench.serve import plots
-
-        plots.write(sections, options.plots)
-    return sections, serve.PACKAGES
-
-
-def walk(_: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:
-    """Run the suite ``walk``, which serves an app and so needs the extra ``serve``."""
-    from bench import environment, progress, walk
-
-    return [walk.measure(progress.reporter())], environment.GUIDE
+    return EXIT_FAILED if missed and options.check else 0
 
 
 def check_matplotlib() -> None:
@@ -215,15 +150,53 @@ def check_matplotlib() -> None:
         missing_extra("--plots", "bench", error)
 
 
-def guide(options: argparse.Namespace) -> tuple[list[Section], Sequence[str]]:
-    """Run the suite ``guide``, which serves an app and so needs the extra ``serve``."""
-    from bench import environment, progress
+def core(options: argparse.Namespace, say: Say) -> tuple[list[Section], Sequence[str]]:
+    """Time the core beside its twin, the original and the libraries that are installed."""
+    from bench import environment
+    from bench.core import scale, suite
+
+    chosen = scale.QUICK if options.quick else scale.FULL
+    return list(suite.run(chosen, say)), environment.CORE
+
+
+def guide(options: argparse.Namespace, say: Say) -> tuple[list[Section], Sequence[str]]:
+    """Measure the performance guide's tables on a running app."""
+    from bench import environment
     from bench.guide import run
     from bench.report import Section
 
-    rows = run(rounds=5 if options.quick else 25, say=progress.reporter())
+    rows = run(rounds=5 if options.quick else 25, say=say)
     return [Section("The performance guide's figures", rows)], environment.GUIDE
 
+
+def kaizen(options: argparse.Namespace, say: Say) -> tuple[list[Section], Sequence[str]]:
+    """Time this package beside kailash-kaizen, which it stands in for, on the same agent."""
+    from bench import kaizen
+    from bench.core import scale
+
+    return kaizen.measure(scale.QUICK if options.quick else scale.FULL, say), kaizen.PACKAGES
+
+
+def serve(options: argparse.Namespace, say: Say) -> tuple[list[Section], Sequence[str]]:
+    """Put servers under load: ours, a bare ASGI app, FastAPI, the MCP SDK's and others."""
+    from bench import serve
+    from bench.serve.contenders import BEFORE
+
+    pythons = dict(options.python)
+    if options.before is not None:
+        pythons[BEFORE] = options.before
+    scale = serve.QUICK if options.quick else serve.FULL
+    return serve.measure(scale, pythons, say), serve.PACKAGES
+
+
+def walk(_: argparse.Namespace, say: Say) -> tuple[list[Section], Sequence[str]]:
+    """List the calls of ours that one request takes, and count them."""
+    from bench import environment, walk
+
+    return [walk.measure(say)], environment.GUIDE
+
+
+SUITES = {"core": core, "guide": guide, "kaizen": kaizen, "serve": serve, "walk": walk}
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.report import Row
 from bench.timing import Sample
 
-__all__ = ["Target", "compare", "compared", "duration", "figures", "number", "spread"]
+__all__ = [
+    "Target",
+    "compare",
+    "compared",
+    "duration",
+    "figures",
+    "judged",
+    "less_than_a_million",
+    "number",
+    "spread",
+]
+
+MILLION = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -17,6 +29,8 @@ class Target:
 
     rival: str
     factor: float | None = None
+    subject: str = ""
+    """Whose target it is, if not the compiled core's."""
 
     def __str__(self) -> str:
         if self.factor is None:
@@ -66,6 +80,27 @@ def compare(
         return Row(name, figure, goal, met=True)
     needed = duration(own.median * ratio.median / target.factor)
     return Row(name, figure, goal, False, f"the target amounts to {needed}")
+
+
+def judged(row: Row, sessions: int) -> Row:
+    """Return a row that is judged only if it was measured on as many sessions as its target says.
+
+    Parameters
+    ----------
+    row
+        Its reason is why it would not be met, and is dropped if it is.
+    sessions
+        How many it was measured on.
+    """
+    unfit = less_than_a_million(sessions)
+    if unfit:
+        return replace(row, met=None, reason=unfit)
+    return replace(row, reason="") if row.met else row
+
+
+def less_than_a_million(size: int) -> str:
+    """Return why a target that is set for a million cannot be judged, if it cannot."""
+    return "" if size >= MILLION else f"the target is for a million, and {size:,} were measured"
 
 
 def figures(sample: Sample) -> dict[str, object]:

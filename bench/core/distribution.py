@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "arrival_quantile",
-    "bucket_peaks",
-    "duration",
-    "quantile",
-    "survival",
-    "zipf",
-]
-
-_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
-
-
-def zipf(
-    rng: np.random.Generator, count: int, draws: int, exponent: float = 1.1
-) -> NDArray[np.int64]:
-    """Draw ranks from 0 to `count` - 1, rank k with a probability like (k + 1) ** -exponent.
-
-    Unlike `numpy.random.Generator.zipf` it is bounded, by inverting the cumulative distribution.
-    """
-    weights = np.cumsum(np.arange(1, count + 1, dtype=np.float64) ** -exponent)
-    ranks = np.searchsorted(weights, rng.random(draws) * weights[-1], side="right")
-    bounded: NDArray[np.int64] = np.minimum(ranks, count - 1).astype(np.int64)
-    return bounded
+__all__ = ["arrival_quantile", "quantile", "survival"]
 
 
 def quantile(values: NDArray[Any], q: float) -> float:
@@ -72,23 +49,3 @@ def survival(values: NDArray[Any], points: int = 80) -> list[tuple[float, float]
     count = len(ascending)
     ranks = np.unique(np.geomspace(1, count, min(points, count)).round().astype(np.int64))[::-1]
     return [(float(ascending[count - rank]), float(rank / count)) for rank in ranks]
-
-
-def bucket_peaks(repeats: Sequence[NDArray[Any]], width: int) -> list[float]:
-    """Return the longest of each `width` operations, the median of what the repeats show.
-
-    What the program does recurs at the same operation in every repeat; what the machine does to it
-    does not.
-    """
-    whole = min(len(gaps) for gaps in repeats) // width * width
-    peaks = [gaps[:whole].reshape(-1, width).max(axis=1) for gaps in repeats]
-    return [float(peak) for peak in np.median(np.stack(peaks), axis=0)]
-
-
-def duration(nanoseconds: float) -> str:
-    """Return a duration with its unit, to three digits."""
-    for size, unit in _UNITS:
-        if nanoseconds >= size or unit == "ns":
-            number = nanoseconds / size
-            return f"{number:.{2 if number < 10 else 1 if number < 100 else 0}f} {unit}"
-    raise AssertionError("the last unit takes everything")

@@ -1,14 +1,13 @@
-"""Operations of the latency histogram: recording, timing a block, percentiles and summaries."""
+"""Recording latencies, timing blocks, and reading what was recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from sqlite3 import connect
-from types import SimpleNamespace
 from typing import TypeVar
 
 import numpy as np
 
+from bench.comparing import Target, less_than_a_million
 from bench.core.contenders import COMPILED, ORIGINAL, PURE, Call, expect, installed
 from bench.core.contenders.histograms import (
     METRICS,
@@ -20,20 +19,11 @@ from bench.core.contenders.histograms import (
     Recorder,
     ranked,
 )
-from bench.core.operations import (
-    EMPTY_CALL,
-    Operation,
-    Part,
-    Target,
-    clock_reads,
-    less_than_a_million,
-    measured,
-)
+from bench.core.operations import Operation, measured
 from bench.core.scale import Scale
 from bench.report import Section
-from kaizen_nexus.monitoring.metrics import OPERATIONS
 
-__all__ = ["latencies", "measure"]
+__all__ = ["latencies", "measure", "summary"]
 
 R = TypeVar("R", bound=Recorder)
 
@@ -44,30 +34,29 @@ LIBRARIES = ("crick", "prometheus_client", "hdrhistogram", "ddsketch")
 
 
 def measure(scale: Scale, say: Callable[[str], None]) -> Section:
-    """Time every operation of a histogram of latencies.
-
-    Parameters
-    ----------
-    scale
-        How much to measure.
-    say
-        Reports what is being measured.
-
-    Raises
-    ------
-    WrongAnswerError
-        A contender does something else than what it is timed for.
-    """
+    """Time every operation of a histogram of latencies."""
     return measured("Latency histogram", operations(scale, say), scale, say)
 
 
 def operations(scale: Scale, say: Callable[[str], None]) -> Iterator[Operation]:
     """Yield one operation after the other."""
     values = latencies(SAMPLE)
-    yield record(values)
+    recorders, absent = recorded(RECORDERS, values)
+    yield Operation(
+        "record a latency, histogram.record(x)",
+        {name: recorder.record(values).run() for name, recorder in recorders.items()},
+        absent,
+        (Target(PURE, 2), *(Target(library, 4) for library in LIBRARIES)),
+    )
     metrics, absent = recorded(METRICS, values)
-    yield record_as_users_do(metrics, absent, values)
-    yield record_bound(metrics, absent, values)
+    runs = {name: held.record(values).run() for name, held in metrics.items()}
+    runs["list.append"] = Call("values.append(item)", {"values": []}, values.tolist()).run()
+    yield Operation(
+        "record a latency, metrics.record_api_latency(x)",
+        runs,
+        absent,
+        (Target(ORIGINAL, 1.7), Target(PURE, 2)),
+    )
     yield monitor(metrics, absent)
     say(f"{scale.many:,} records in each histogram")
     many = latencies(scale.many)
@@ -76,84 +65,28 @@ def operations(scale: Scale, say: Callable[[str], None]) -> Iterator[Operation]:
     yield record_many(many)
 
 
-def record(values: Array) -> Operation:
-    """Record one value into the histogram itself."""
-    recorders, absent = recorded(RECORDERS, values)
-    return Operation(
-        "record a latency, histogram.record(x)",
-        {name: recorder.record(values).run() for name, recorder in recorders.items()},
-        absent,
-        (Target(PURE, 2), *(Target(library, 4) for library in LIBRARIES)),
-        (empty_call_with(values),),
-    )
-
-
-def record_as_users_do(
-    metrics: Mapping[str, Metrics], absent: Mapping[str, str], values: Array
-) -> Operation:
-    """Record one value by way of the metrics, where the original has a method in Python."""
-    runs = {name: held.record(values).run() for name, held in metrics.items()}
-    runs["list.append"] = Call("values.append(item)", {"values": []}, values.tolist()).run()
-    idle = SimpleNamespace(record_api_latency=().count)
-    call = Call("metrics.record_api_latency(item)", {"metrics": idle}, values.tolist())
-    return Operation(
-        "record a latency, metrics.record_api_latency(x)",
-        runs,
-        absent,
-        (Target(ORIGINAL, 2.5), Target(PURE, 2)),
-        (Part("the same call of a compiled method that does nothing", call.run()),),
-    )
-
-
-def record_bound(
-    metrics: Mapping[str, Metrics], absent: Mapping[str, str], values: Array
-) -> Operation:
-    """Record one value by the method that a caller has looked up once."""
-    return Operation(
-        "record a latency, record(x) with record = metrics.record_api_latency",
-        {name: held.record_bound(values).run() for name, held in metrics.items()},
-        absent,
-    )
-
-
 def monitor(metrics: Mapping[str, Metrics], absent: Mapping[str, str]) -> Operation:
     """Time an empty block."""
     for name, held in metrics.items():
-        before = held.metrics.get_summary()["api"]["count"]
+        before = held.held.get_summary()["api"]["count"]
         held.monitor.function()()
-        expect(name, "count", held.metrics.get_summary()["api"]["count"], before + 1)
-    blocks: dict[str, object] = {"connection": connect(":memory:"), "Empty": Empty, "metrics": None}
+        expect(name, "count", held.held.get_summary()["api"]["count"], before + 1)
     return Operation(
         "time a block, with PerformanceMonitor(metrics, 'api')",
-        {
-            **{name: held.monitor.run() for name, held in metrics.items()},
-            "an empty class": Call("with Empty(metrics, 'api'):\n    pass", blocks).run(),
-        },
+        {name: held.monitor.run() for name, held in metrics.items()},
         absent,
-        (Target(ORIGINAL, 6), Target(PURE, 2)),
-        (
-            Part("making an object", Call("object()", {}).run()),
-            # Outside a transaction, entering and leaving a connection does nothing.
-            Part(
-                "a with statement on a compiled object",
-                Call("with connection:\n    pass", blocks).run(),
-            ),
-            clock_reads(2),
-        ),
+        (Target(ORIGINAL, 3), Target(PURE, 2)),
     )
 
 
 def summary(values: Array) -> Operation:
     """Summarise all that was recorded."""
     metrics, absent = loaded(METRICS, values)
-    statistics = {operation: {str(i): float(i) for i in range(12)} for operation in OPERATIONS}
-    copying = Call("[held.copy() for held in held_by.values()]", {"held_by": statistics})
     return Operation(
         f"summary after {len(values):,} records",
         {name: held.summary.run() for name, held in metrics.items()},
         absent,
         (Target(ORIGINAL, 10_000), Target(PURE, 2)),
-        (Part("copying as many statistics", copying.run()),),
         unjudged=less_than_a_million(len(values)),
     )
 
@@ -171,7 +104,6 @@ def percentiles(values: Array) -> Operation:
         runs,
         absent,
         (Target("hdrhistogram", 20), Target(PURE, 5)),
-        (EMPTY_CALL,),
         unjudged=less_than_a_million(len(values)),
     )
 
@@ -180,7 +112,6 @@ def record_many(values: Array) -> Operation:
     """Record an array, value by value where there is no other way."""
     wanted = (COMPILED, PURE, "crick")
     recorders, absent = loaded({name: RECORDERS[name] for name in wanted}, values)
-    copy = Call("values.copy()", {"values": values})
     return Operation(
         f"record an array of {len(values):,}, each value",
         {
@@ -189,29 +120,9 @@ def record_many(values: Array) -> Operation:
         },
         absent,
         (Target(PURE, 2),),
-        (Part("numpy's copy of the array", copy.run()),),
         per=len(values),
         unjudged=less_than_a_million(len(values)),
     )
-
-
-class Empty:
-    """A context manager in Python that does nothing."""
-
-    def __init__(self, metrics: object, operation: str) -> None:
-        pass
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-def empty_call_with(values: Array) -> Part:
-    """Return the part of calling a compiled method with a value."""
-    call = Call("nothing.count(item)", {"nothing": ()}, values.tolist())
-    return Part("an empty call of a compiled method", call.run())
 
 
 def latencies(number: int) -> Array:
@@ -225,10 +136,7 @@ def recorded(
     """Make the contenders that are installed; record values one by one, as timed, and check."""
     contenders, absent = installed(makers)
     for contender in contenders.values():
-        call = contender.record(values)
-        record_one = call.function()
-        for item in call.items or ():
-            record_one(item)
+        Recorder.fill(contender, values)
         contender.check(values)
     return contenders, absent
 

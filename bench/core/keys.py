@@ -2,49 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 
-from bench.core.contenders import COMPILED, ORIGINAL, PURE, Call, installed
+from bench.comparing import Target
+from bench.core.contenders import COMPILED, ORIGINAL, PURE, installed
 from bench.core.contenders.keys import CONFIGURATION, CONFLATED, KEYS, Keys, check, conflations
-from bench.core.operations import Operation, Part, Target
+from bench.core.operations import Operation
 from bench.core.scale import Scale
 from bench.report import Row, Section
 
-__all__ = ["measure"]
+__all__ = ["key_of_configuration", "measure"]
 
 
 def measure(scale: Scale, say: Callable[[str], None]) -> Section:
-    """Time the key of a configuration of about a kilobyte.
+    """Time the key of a configuration of about a kilobyte."""
+    operation = key_of_configuration()
+    rows, data = operation.measure(scale, say)
+    remarks, told = told_apart(installed(KEYS)[0])
+    return Section("Cache key", [*rows, *remarks], {operation.name: data, "conflated": told})
 
-    Parameters
-    ----------
-    scale
-        How much to measure.
-    say
-        Reports what is being measured.
 
-    Raises
-    ------
-    WrongAnswerError
-        A contender gives equal configurations different keys, or different ones the same.
-    """
+def key_of_configuration() -> Operation:
+    """Make the key of a configuration, after checking who tells configurations apart."""
     contenders, absent = installed(KEYS)
     for name, contender in contenders.items():
         check(name, contender)
-    text = json.dumps(CONFIGURATION).encode()
-    hashing = Call("blake2b(text).hexdigest()", {"blake2b": hashlib.blake2b, "text": text})
-    operation = Operation(
-        f"cache key of a configuration ({len(text):,} bytes as JSON)",
+    return Operation(
+        "cache key of a configuration of a kilobyte",
         {name: contender.key(CONFIGURATION).run() for name, contender in contenders.items()},
         absent,
         (Target(ORIGINAL, 8), Target(PURE, 2), Target("orjson + blake2b", 1)),
-        (Part("BLAKE2b of as many bytes", hashing.run()),),
     )
-    rows, data = operation.measure(scale, say)
-    remarks, told = told_apart(contenders)
-    return Section("Cache key", [*rows, *remarks], {operation.name: data, "conflated": told})
 
 
 def told_apart(contenders: Mapping[str, Keys]) -> tuple[list[Row], dict[str, list[str]]]:

@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from itertools import repeat
 from pathlib import Path
+from uuid import uuid4
 
+from bench.comparing import judged
 from bench.core.child import run
-from bench.core.contenders import COMPILED, ORIGINAL, PURE, WrongAnswerError
+from bench.core.contenders import COMPILED, PURE, WrongAnswerError, available
+from bench.core.contenders.sessions import LOCKED, STORES, Store, state_of
+from bench.core.heap import no_collections
 from bench.core.ids import random_ids
-from bench.core.judging import judged
 from bench.core.scale import Scale
-from bench.core.store import STATE, USER
-from bench.core.subjects import no_collections, stores
 from bench.report import Row, Section
 
-__all__ = ["churned", "drift", "idle", "measure"]
+__all__ = ["churned", "drift", "emptied", "idle", "measure"]
 
 BYTES_TARGET = 350
 DRIFT_TARGET = 0.02
+STAYS_TARGET = 0.1
+"""Part of the memory of a million sessions that may stay when they have gone."""
 ROUNDS = {COMPILED: 10, PURE: 4}
 NANOSECOND = 1e-9
 """A time to live that is over when the next session is created; none is replaced or reclaimed."""
@@ -39,28 +42,55 @@ HERE = "bench.core.memory"
 
 
 def measure(scale: Scale, say: Callable[[str], None]) -> Section:
-    """Measure resident memory with `scale.many` idle sessions, and over rounds of as many."""
-    title = f"Memory: {scale.many:,} idle sessions"
+    """Measure resident memory with `scale.many` idle sessions, after them, and over rounds."""
+    many = scale.many
+    title = f"Memory: {many:,} idle sessions"
     if not STATM.exists():
         reason = f"there is no {STATM} here to read resident memory from"
         return Section(title, [Row("memory", "not measured", "350 B", None, reason)])
-    makers, missing = stores(COMPILED, PURE, ORIGINAL)
-    rows, data = [], {}
+    makers, missing = available({n: STORES[n] for n in STORES if n != LOCKED})
+    rows, sizes, stays = [], {}, {}
     for name in makers:
         say(f"memory: idle sessions, {name}")
-        without, with_state = data[name] = run(HERE, "idle", name, scale.many)
+        without, with_state = sizes[name] = run(HERE, "idle", name, many)
         figure = f"{without:.0f} B; with a state of two values {with_state:.0f} B"
-        rows.append(_bytes_row(f"{name}: memory of an idle session", name, figure, without))
+        met = without <= BYTES_TARGET
+        what = f"{name}: memory of an idle session"
+        rows.append(_of_ours(Row(what, figure, "at most 350 B", met), name))
+    for name in makers:
+        say(f"memory: after the sessions have expired, {name}")
+        before, full, after = stays[name] = run(HERE, "emptied", name, many)
+        part = (after - before) / max(full - before, 1)
+        figure = f"{part:.1%} of {(full - before) / 1e6:.1f} MB"
+        what = f"{name}: memory that stays after {many:,} sessions have expired"
+        row = Row(what, figure, f"at most {STAYS_TARGET:.0%}", part <= STAYS_TARGET)
+        rows.append(_of_ours(judged(row, many), name))
     left: dict[str, list[int]] = {}
     for name, module in MODULES.items():
         if name not in makers:
             continue
         rounds = ROUNDS[name]
         say(f"memory: {rounds} rounds of sessions created and expired, {name}")
-        left[name] = run(HERE, "churned", module, scale.many, rounds)
-        rows.append(_churn_row(name, left[name], scale.many))
+        left[name] = run(HERE, "churned", module, many, rounds)
+        figure = (
+            f"within {drift(left[name]):.2%} of the {left[name][0] / 1e6:.1f} MB after the first"
+        )
+        reason = ", ".join(f"{size / 1e6:.1f}" for size in left[name]) + " MB after each round"
+        what = f"{name}: resident memory over {rounds} rounds of {many:,} sessions"
+        row = Row(what, figure, "within 2 %", drift(left[name]) <= DRIFT_TARGET, reason)
+        rows.append(_of_ours(judged(row, many), name))
     rows += [Row(f"memory of {name}", "not measured", reason=why) for name, why in missing.items()]
-    return Section(title, rows, {"bytes_per_session": data, "resident_after_round": left})
+    data: dict[str, object] = {
+        "bytes_per_session": sizes,
+        "resident_before_full_after": stays,
+        "resident_after_round": left,
+    }
+    return Section(title, rows, data)
+
+
+def _of_ours(row: Row, name: str) -> Row:
+    """Return the row without a target, unless it is the compiled core's."""
+    return row if name == COMPILED else Row(row.name, row.figure)
 
 
 def resident() -> int:
@@ -71,25 +101,44 @@ def resident() -> int:
 
 def idle(name: str, many: int) -> tuple[float, float]:
     """Return the bytes of a session of one contender: without state, and with one of two values."""
-    make = stores(name)[0][name]
-    warm = make()
-    warm.fill(random_ids(WARM), STATE)
+    warm: Store = STORES[name]()
+    warm.fill(random_ids(WARM))
     del warm
-    empty = make()
+    empty = STORES[name]()
     before = resident()
     with no_collections():
         for _ in repeat(None, many):
-            empty.create()
+            empty.add()
     between = resident()
-    stateful = make()
+    state = state_of(1)
+    stateful = STORES[name]()
     middle = resident()
     with no_collections():
-        for _ in repeat(None, many):
-            stateful.create_stateful()
+        stateful.fill(new_ids(many), lambda _: state)
     after = resident()
     if empty.size() != many or stateful.size() != many:
         raise WrongAnswerError(f"{empty.size()} and {stateful.size()} sessions instead of {many}")
     return (between - before) / many, (after - middle) / many
+
+
+def emptied(name: str, many: int) -> tuple[int, int, int]:
+    """Return the resident memory before there are sessions, with them, and after they expired."""
+    store = STORES[name]()
+    store.fill(random_ids(WARM))
+    before = resident()
+    with no_collections():
+        store.fill(new_ids(many))
+    full = resident()
+    store.expire(store.ids())
+    store.sweep_all()
+    if store.size():
+        raise WrongAnswerError(f"{store.size()} sessions left")
+    return before, full, resident()
+
+
+def new_ids(many: int) -> Iterator[str]:
+    """Yield ids that nothing else refers to."""
+    return (uuid4().hex for _ in range(many))
 
 
 def churned(module: str, many: int, rounds: int) -> list[int]:
@@ -98,7 +147,7 @@ def churned(module: str, many: int, rounds: int) -> list[int]:
     left = []
     for _ in range(rounds):
         for _ in repeat(None, many):
-            table.create(None, USER)
+            table.create(None, "user")
         removed = table.sweep_all()
         if removed != many or len(table):
             raise WrongAnswerError(f"{removed} of {many} sessions swept, {len(table)} left")
@@ -109,19 +158,3 @@ def churned(module: str, many: int, rounds: int) -> list[int]:
 def drift(left: list[int]) -> float:
     """Return how far memory strays from what the first round left, as a part of that."""
     return max(abs(later - left[0]) for later in left[1:]) / left[0]
-
-
-def _bytes_row(row_name: str, name: str, figure: str, size: float) -> Row:
-    if name != COMPILED:
-        return Row(row_name, figure)
-    met = size <= BYTES_TARGET
-    return Row(row_name, figure, "at most 350 B", met, "" if met else f"it takes {size:.0f} B")
-
-
-def _churn_row(name: str, left: list[int], many: int) -> Row:
-    row_name = f"{name}: resident memory over {len(left)} rounds of {many:,} sessions"
-    figure = f"within {drift(left):.2%} of the {left[0] / 1e6:.1f} MB after the first"
-    if name != COMPILED:
-        return Row(row_name, figure)
-    reason = ", ".join(f"{size / 1e6:.1f}" for size in left) + " MB after each round"
-    return judged(Row(row_name, figure, "within 2 %", drift(left) <= DRIFT_TARGET, reason), many)

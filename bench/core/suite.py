@@ -14,11 +14,8 @@ SECTIONS = (
     "sessions",
     "histograms",
     "keys",
-    "threads",
     "pauses",
-    "growth",
     "memory",
-    "trace",
     "collector",
 )
 """Modules of this package, each with ``measure(scale, say) -> Section``."""

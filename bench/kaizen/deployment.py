@@ -10,8 +10,9 @@ from types import ModuleType
 from typing import Any
 
 import kaizen_nexus
+from bench.comparing import Target
 from bench.core.contenders import ORIGINAL, Call, WrongAnswerError, expect
-from bench.core.operations import Operation, Part, Target, measured
+from bench.core.operations import Operation, measured
 from bench.core.scale import Scale
 from bench.kaizen.operations import NAME, OURS
 from bench.report import Section
@@ -40,13 +41,10 @@ def deployment(
 
 def deployments(platforms: dict[str, Platform], agent: Any) -> Iterator[Operation]:
     """Yield the deployment of an agent that is in the cache, and that of one that is not."""
-    create = kaizen_nexus.DeploymentCache.create_cache_key
-    key = Call("create(agent, 'assistant')", {"create": create, "agent": agent})
     yield Operation(
         "deploy a Kaizen agent on three channels, from the cache",
         {name: platform.again(agent).run() for name, platform in platforms.items()},
         targets=[Target(ORIGINAL, 20)],
-        parts=[Part("making the cache key", key.run())],
         subject=OURS,
     )
     yield Operation(

@@ -8,19 +8,11 @@ from dataclasses import fields, replace
 from typing import Any
 
 import kaizen_nexus
-from bench.core import histograms, sessions
-from bench.core.contenders import (
-    COMPILED,
-    ORIGINAL,
-    Call,
-    WrongAnswerError,
-    expect,
-    installed,
-    original,
-)
-from bench.core.contenders.keys import CONFIGURATION, KEYS, check
+from bench.comparing import Target
+from bench.core import histograms, keys, sessions
+from bench.core.contenders import COMPILED, ORIGINAL, Call, WrongAnswerError, expect, original
 from bench.core.contenders.sessions import MANAGER
-from bench.core.operations import Operation, Part, Target
+from bench.core.operations import Operation
 from bench.core.scale import Scale
 from bench.report import Row, Section
 
@@ -42,8 +34,8 @@ NAME = "assistant"
 def operations(agent: Any, scale: Scale, say: Callable[[str], None]) -> Iterator[Operation]:
     """Yield what both packages do to sessions, keys and metrics."""
     for operation in (*sessions.hot(), sessions.create()):
-        yield between_managers(operation)
-    yield key_of_configuration()
+        yield against_original(operation, MANAGER)
+    yield against_original(keys.key_of_configuration(), COMPILED)
     yield key_of_agent(agent)
     say(f"{scale.many:,} records in each package's metrics")
     yield against_original(histograms.summary(histograms.latencies(scale.many)), COMPILED)
@@ -54,28 +46,12 @@ def against_original(operation: Operation, ours: str) -> Operation:
     return replace(
         operation,
         runs={name: run for name, run in operation.runs.items() if name in {ours, ORIGINAL}},
-        targets=[target for target in operation.targets if target.rival == ORIGINAL],
+        targets=[
+            replace(target, subject="")
+            for target in operation.targets
+            if target.rival == ORIGINAL and (target.subject or operation.subject) == ours
+        ],
         subject=ours,
-    )
-
-
-def between_managers(operation: Operation) -> Operation:
-    """Return an operation of the table as one of the two managers, which is what code calls."""
-    table = operation.runs.get(COMPILED)
-    parts = [] if table is None else [Part("the same on the session table, which does it", table)]
-    return replace(against_original(operation, MANAGER), parts=parts)
-
-
-def key_of_configuration() -> Operation:
-    """Make the key of a configuration of about a kilobyte."""
-    contenders, absent = installed({name: KEYS[name] for name in (COMPILED, ORIGINAL)})
-    for name, contender in contenders.items():
-        check(name, contender)
-    return Operation(
-        "cache key of a configuration of a kilobyte",
-        {name: contender.key(CONFIGURATION).run() for name, contender in contenders.items()},
-        absent,
-        targets=[Target(ORIGINAL, 8)],
     )
 
 
@@ -94,11 +70,6 @@ def key_of_agent(agent: Any) -> Operation:
         expect(name, "the key of the same agent", create(agent, NAME), create(agent, NAME))
         if create(agent, NAME) == create(agent, "another"):
             raise WrongAnswerError(f"{name}: two deployments have one key")
-    settings = {
-        field.name: str(getattr(agent.config, field.name)) for field in fields(agent.config)
-    }
-    encode = Call("key(settings)", {"key": kaizen_nexus.cache_key, "settings": settings})
-    prompt = Call("agent._generate_system_prompt()", {"agent": agent})
     return Operation(
         "create_cache_key(agent, name)",
         {
@@ -106,10 +77,6 @@ def key_of_agent(agent: Any) -> Operation:
             for name, f in functions.items()
         },
         targets=[Target(ORIGINAL, 8)],
-        parts=[
-            Part(f"a digest of the {len(settings)} settings as text", encode.run()),
-            Part("Kaizen's own making of the prompt", prompt.run()),
-        ],
         subject=OURS,
     )
 

@@ -132,7 +132,7 @@ def contenders(pythons: Mapping[str, str], key_file: Path) -> list[Contender]:
     chosen = [
         Contender(OURS, nexus(), ours=True),
         Contender(OURS_ON_GRANIAN, nexus("--server", "granian"), needs="granian", ours=True),
-        Contender(GUARDED, nexus(), needs="limits", environ=guards, ours=True),
+        Contender(GUARDED, nexus(), environ=guards, ours=True),
         Contender(BARE, uvicorn("bare_echo"), ours=True),
         Contender(BARE_ON_GRANIAN, granian("bare_echo"), needs="granian"),
         Contender(FASTAPI, uvicorn("fastapi_agent"), needs="fastapi"),

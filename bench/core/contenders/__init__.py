@@ -17,6 +17,7 @@ __all__ = [
     "PURE",
     "Call",
     "WrongAnswerError",
+    "available",
     "expect",
     "installed",
     "original",
@@ -84,6 +85,14 @@ def installed(makers: Mapping[str, Callable[[], T]]) -> tuple[dict[str, T], dict
     made = {name: _made(make) for name, make in makers.items()}
     present = {name: item for name, (item, _) in made.items() if item is not None}
     return present, {name: reason for name, (item, reason) in made.items() if item is None}
+
+
+def available(
+    makers: Mapping[str, Callable[[], T]],
+) -> tuple[dict[str, Callable[[], T]], dict[str, str]]:
+    """Return how to make the contenders whose libraries are installed, and why others are not."""
+    made, missing = installed(makers)
+    return {name: makers[name] for name in made}, missing
 
 
 def _made(make: Callable[[], T]) -> tuple[T | None, str]:

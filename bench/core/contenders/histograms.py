@@ -4,67 +4,73 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from importlib import import_module
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from bench.core.contenders import (
-    COMPILED,
-    ORIGINAL,
-    PURE,
-    Call,
-    WrongAnswerError,
-    expect,
-    original,
-)
-from bench.core.contenders.instruments import OpenTelemetry, Prometheus
+from bench.core.contenders import COMPILED, ORIGINAL, PURE, Call, WrongAnswerError, expect, original
 
-__all__ = [
-    "METRICS",
-    "POINTS",
-    "QUANTILES",
-    "RECORDERS",
-    "Array",
-    "Metrics",
-    "Quantiles",
-    "Recorder",
-    "ranked",
-]
+__all__ = ["METRICS", "POINTS", "QUANTILES", "RECORDERS", "Array", "Metrics", "Recorder", "ranked"]
 
 Array = np.ndarray[tuple[int], np.dtype[np.float64]]
 POINTS = (50.0, 90.0, 99.0, 99.9)
 
 
-class Recorder(Protocol):
-    """What remembers latencies."""
+class Recorder:
+    """What remembers latencies; most also give percentiles.
+
+    Parameters
+    ----------
+    name
+        The contender's.
+    held
+        The library's object, which is ``held`` in the code below.
+    """
+
+    record_code: str
+    percentiles_code = ""
+    """Empty where there are none."""
+    error = 0.001
+    """Relative error of a percentile that its documentation allows."""
+    ranks = 0.0
+    """Part of all ranks by which a percentile may be off."""
+
+    def __init__(self, name: str, held: Any) -> None:
+        self.name = name
+        self.held = held
+        self.names = {"held": held, "points": POINTS, "quantiles": [p / 100 for p in POINTS]}
+        self.percentiles = Call(self.percentiles_code, self.names)
+
+    def as_recorded(self, values: Array) -> Array:
+        """Return the values in the unit that is recorded; the conversion is not timed."""
+        return values
 
     def record(self, values: Array) -> Call:
         """Record the next of the values."""
+        return Call(self.record_code, self.names, self.as_recorded(values).tolist())
 
     def fill(self, values: Array) -> None:
-        """Record all of the values, in the fastest way there is."""
+        """Record all of the values, one by one where there is no faster way."""
+        call = self.record(values)
+        record = call.function()
+        for item in call.items or ():
+            record(item)
+
+    def count(self) -> int:
+        """Return how many values have been recorded."""
+        raise NotImplementedError
 
     def check(self, values: Array) -> None:
         """Raise unless exactly these values were recorded, within what is documented."""
-
-
-class Quantiles(Recorder, Protocol):
-    """What also gives percentiles."""
-
-    @property
-    def percentiles(self) -> Call:
-        """Return the four `POINTS`."""
+        expect(self.name, "count", self.count(), len(values))
+        found = list(self.percentiles.function()())
+        ranked(self.name, found, self.as_recorded(values), self.error, self.ranks)
 
 
 def ranked(
-    who: str,
-    found: Sequence[float],
-    values: Array,
-    error: float = 0.0,
-    ranks: float = 0.0,
+    who: str, found: Sequence[float], values: Array, error: float = 0.0, ranks: float = 0.0
 ) -> None:
     """Raise unless percentiles are within a relative error of the order statistics.
 
@@ -96,143 +102,151 @@ def ranked(
             )
 
 
-class Histogram:
-    """Our `LatencyHistogram`, of one implementation."""
+class Histogram(Recorder):
+    """Our `LatencyHistogram`, of one implementation: all but percentiles are exact."""
+
+    record_code = "held.record(item)"
+    percentiles_code = "held.percentiles(points)"
 
     def __init__(self, name: str, package: str) -> None:
-        self.name = name
-        self.histogram = import_module(
-            f"kaizen_nexus.{package}.latency_histogram"
-        ).LatencyHistogram()
-        self.names = {"histogram": self.histogram, "points": POINTS}
-        self.percentiles = Call("histogram.percentiles(points)", self.names)
-
-    def record(self, values: Array) -> Call:
-        """Record the next of the values."""
-        return Call("histogram.record(item)", self.names, values.tolist())
+        module = import_module(f"kaizen_nexus.{package}.latency_histogram")
+        super().__init__(name, module.LatencyHistogram())
 
     def fill(self, values: Array) -> None:
         """Record the array."""
-        self.histogram.record_many(values)
+        self.held.record_many(values)
+
+    def count(self) -> int:
+        """Return the count."""
+        return int(self.held.count)
 
     def check(self, values: Array) -> None:
-        """Percentiles are within 0.1 %; the count and the extremes are exact."""
-        held = self.histogram
-        expect(self.name, "count", held.count, len(values))
-        expect(self.name, "range", (held.min, held.max), (values.min(), values.max()))
-        expect(self.name, "sum", held.sum, math.fsum(values))
-        ranked(self.name, held.percentiles(POINTS), values, error=0.001)
+        """Check the extremes and the sum besides."""
+        super().check(values)
+        expect(self.name, "range", (self.held.min, self.held.max), (values.min(), values.max()))
+        expect(self.name, "sum", self.held.sum, math.fsum(values))
 
 
-class Hdr:
+class Hdr(Recorder):
     """hdrhistogram over microseconds up to a day, with three significant digits: 0.1 %."""
 
-    def __init__(self) -> None:
-        from hdrh.histogram import HdrHistogram
+    record_code = "held.record_value(item)"
+    percentiles_code = "[held.get_value_at_percentile(p) for p in points]"
 
-        self.histogram = HdrHistogram(1, 86_400_000_000, 3)
-        self.names = {"histogram": self.histogram, "points": POINTS}
-        self.percentiles = Call(
-            "[histogram.get_value_at_percentile(p) for p in points]", self.names
-        )
+    def __init__(self, name: str) -> None:
+        super().__init__(name, import_module("hdrh.histogram").HdrHistogram(1, 86_400_000_000, 3))
 
-    def record(self, values: Array) -> Call:
-        """Record the next of the values; making them whole microseconds is not timed."""
-        return Call("histogram.record_value(item)", self.names, microseconds(values).tolist())
+    def as_recorded(self, values: Array) -> Array:
+        """Return whole microseconds."""
+        return np.rint(values * 1e6).astype(np.int64)
 
-    def fill(self, values: Array) -> None:
-        """Record one by one: it has no other way for values that differ."""
-        for value in microseconds(values).tolist():
-            self.histogram.record_value(value)
-
-    def check(self, values: Array) -> None:
-        """Percentiles are within 0.1 % of the microseconds that were recorded."""
-        expect("hdrhistogram", "count", self.histogram.get_total_count(), len(values))
-        found = [self.histogram.get_value_at_percentile(point) for point in POINTS]
-        ranked("hdrhistogram", found, microseconds(values), error=0.001)
+    def count(self) -> int:
+        """Return the count."""
+        return int(self.held.get_total_count())
 
 
-class Sketch:
+class Sketch(Recorder):
     """ddsketch with the accuracy of ours, 0.1 %."""
 
-    def __init__(self) -> None:
-        from ddsketch import DDSketch
+    record_code = "held.add(item)"
+    percentiles_code = "[held.get_quantile_value(q) for q in quantiles]"
 
-        self.sketch = DDSketch(0.001)
-        self.names = {"sketch": self.sketch, "quantiles": [point / 100 for point in POINTS]}
-        self.percentiles = Call("[sketch.get_quantile_value(q) for q in quantiles]", self.names)
+    def __init__(self, name: str) -> None:
+        super().__init__(name, import_module("ddsketch").DDSketch(0.001))
 
-    def record(self, values: Array) -> Call:
-        """Record the next of the values."""
-        return Call("sketch.add(item)", self.names, values.tolist())
-
-    def fill(self, values: Array) -> None:
-        """Record one by one: it has no other way."""
-        for value in values.tolist():
-            self.sketch.add(value)
-
-    def check(self, values: Array) -> None:
-        """Percentiles are within 0.1 %."""
-        expect("ddsketch", "count", self.sketch.count, len(values))
-        ranked("ddsketch", self.percentiles.function()(), values, error=0.001)
+    def count(self) -> int:
+        """Return the count."""
+        return int(self.held.count)
 
 
-class Digest:
+class Digest(Recorder):
     """crick's t-digest, which documents no bound; a hundredth of the ranks is allowed."""
 
-    def __init__(self) -> None:
-        from crick import TDigest
+    record_code = "held.add(item)"
+    percentiles_code = "held.quantile(quantiles)"
+    error = 0.0
+    ranks = 0.01
 
-        self.digest = TDigest()
-        self.names = {"digest": self.digest, "quantiles": [point / 100 for point in POINTS]}
-        self.percentiles = Call("digest.quantile(quantiles)", self.names)
-
-    def record(self, values: Array) -> Call:
-        """Record the next of the values."""
-        return Call("digest.add(item)", self.names, values.tolist())
+    def __init__(self, name: str) -> None:
+        super().__init__(name, import_module("crick").TDigest())
 
     def fill(self, values: Array) -> None:
         """Record the array."""
-        self.digest.update(values)
+        self.held.update(values)
+
+    def count(self) -> int:
+        """Return the count."""
+        return round(float(self.held.size()))
+
+
+class Prometheus(Recorder):
+    """prometheus_client's histogram with its default buckets; it has no percentiles."""
+
+    record_code = "held.observe(item)"
+
+    def __init__(self, name: str) -> None:
+        module = import_module("prometheus_client")
+        registry = module.CollectorRegistry()
+        super().__init__(name, module.Histogram("latency", "Seconds.", registry=registry))
 
     def check(self, values: Array) -> None:
-        """Percentiles are within a hundredth of the ranks."""
-        expect("crick", "count", round(self.digest.size()), len(values))
-        ranked("crick", self.percentiles.function()().tolist(), values, ranks=0.01)
+        """Every bucket counts the values up to its bound."""
+        (metric,) = self.held.collect()
+        for sample in metric.samples:
+            if sample.name == "latency_bucket":
+                bound = float(sample.labels["le"])
+                counted = int(np.count_nonzero(values <= bound))
+                expect(self.name, f"bucket {bound}", sample.value, counted)
 
 
-class Metrics:
+class OpenTelemetry(Recorder):
+    """The OpenTelemetry SDK's histogram, read by its reader in memory; without percentiles."""
+
+    record_code = "held.record(item)"
+
+    def __init__(self, name: str) -> None:
+        sdk = import_module("opentelemetry.sdk.metrics")
+        self.reader = import_module("opentelemetry.sdk.metrics.export").InMemoryMetricReader()
+        self.provider = sdk.MeterProvider(metric_readers=[self.reader])
+        meter = self.provider.get_meter("bench")
+        super().__init__(name, meter.create_histogram("latency", unit="s"))
+
+    def check(self, values: Array) -> None:
+        """Every bucket counts the values up to its bound."""
+        data: Any = self.reader.get_metrics_data()
+        (point,) = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points
+        below = np.searchsorted(np.sort(values), point.explicit_bounds, side="right").tolist()
+        counts = np.diff([0, *below, len(values)]).tolist()
+        expect(self.name, "buckets", list(point.bucket_counts), counts)
+
+
+class Metrics(Recorder):
     """`PerformanceMetrics`: ours on the compiled core, or the original's."""
 
+    record_code = "held.record_api_latency(item)"
+
     def __init__(self, name: str, metrics: Any, monitor: Any) -> None:
-        self.name = name
-        self.metrics = metrics
-        self.names = {"metrics": metrics, "Monitor": monitor}
-        self.summary = Call("metrics.get_summary()", self.names)
-        self.monitor = Call("with Monitor(metrics, 'api'):\n    pass", self.names)
+        super().__init__(name, metrics)
+        names = {"metrics": metrics, "Monitor": monitor}
+        self.summary = Call("metrics.get_summary()", names)
+        self.monitor = Call("with Monitor(metrics, 'api'):\n    pass", names)
 
     def record(self, values: Array) -> Call:
         """Record the next of the values."""
         # The original keeps every value: it starts each measurement with none.
-        before = self.metrics.reset if self.name == ORIGINAL else None
-        return Call("metrics.record_api_latency(item)", self.names, values.tolist(), before)
-
-    def record_bound(self, values: Array) -> Call:
-        """Record the next of the values, by the method looked up before."""
-        call = self.record(values)
-        names = {"record": self.metrics.record_api_latency}
-        return replace(call, code="record(item)", names=names)
+        before = self.held.reset if self.name == ORIGINAL else None
+        return Call(self.record_code, self.names, values.tolist(), before)
 
     def fill(self, values: Array) -> None:
         """Record the array, where there is a way, or put it where it would lie."""
         if self.name == ORIGINAL:
-            self.metrics.api_latencies.extend(values.tolist())
+            self.held.api_latencies.extend(values.tolist())
         else:
-            self.metrics.histograms["api"].record_many(values)
+            self.held.histograms["api"].record_many(values)
 
     def check(self, values: Array) -> None:
         """Every statistic that both give is exact, but ours of the median of many values."""
-        api = self.metrics.get_summary()["api"]
+        api = self.held.get_summary()["api"]
         expect(self.name, "count", api["count"], len(values))
         expect(self.name, "range", (api["min"], api["max"]), (values.min(), values.max()))
         for statistic, true in (("mean", np.mean(values)), ("median", np.median(values))):
@@ -254,15 +268,14 @@ def our_metrics() -> Metrics:
 def pure_metrics() -> Metrics:
     """Return what a monitor and a caller need of metrics, on the pure-Python histogram."""
     module = import_module("kaizen_nexus._fallback.latency_histogram")
-    from kaizen_nexus._fallback.performance_monitor import PerformanceMonitor
-
+    monitor = import_module("kaizen_nexus._fallback.performance_monitor").PerformanceMonitor
     histogram = module.LatencyHistogram()
     metrics = SimpleNamespace(
         histograms={"api": histogram},
         record_api_latency=histogram.record,
         get_summary=lambda: {"api": histogram.summary()},
     )
-    return Metrics(PURE, metrics, PerformanceMonitor)
+    return Metrics(PURE, metrics, monitor)
 
 
 def their_metrics() -> Metrics:
@@ -271,26 +284,17 @@ def their_metrics() -> Metrics:
     return Metrics(ORIGINAL, package.PerformanceMetrics(), package.PerformanceMonitor)
 
 
-def microseconds(values: Array) -> Array:
-    """Return seconds as whole microseconds."""
-    return np.rint(values * 1e6).astype(np.int64)
-
-
-RECORDERS: dict[str, Callable[[], Recorder]] = {
+QUANTILES: dict[str, Callable[[], Recorder]] = {
     COMPILED: lambda: Histogram(COMPILED, "_core"),
     PURE: lambda: Histogram(PURE, "_fallback"),
-    "crick": Digest,
-    "prometheus_client": Prometheus,
-    "hdrhistogram": Hdr,
-    "ddsketch": Sketch,
-    "OpenTelemetry": OpenTelemetry,
+    "hdrhistogram": lambda: Hdr("hdrhistogram"),
+    "ddsketch": lambda: Sketch("ddsketch"),
+    "crick": lambda: Digest("crick"),
 }
-QUANTILES: dict[str, Callable[[], Quantiles]] = {
-    COMPILED: lambda: Histogram(COMPILED, "_core"),
-    PURE: lambda: Histogram(PURE, "_fallback"),
-    "hdrhistogram": Hdr,
-    "ddsketch": Sketch,
-    "crick": Digest,
+RECORDERS: dict[str, Callable[[], Recorder]] = {
+    **QUANTILES,
+    "prometheus_client": lambda: Prometheus("prometheus_client"),
+    "OpenTelemetry": lambda: OpenTelemetry("OpenTelemetry"),
 }
 METRICS: dict[str, Callable[[], Metrics]] = {
     COMPILED: our_metrics,

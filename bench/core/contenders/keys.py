@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from importlib import import_module
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
 from bench.core.contenders import COMPILED, ORIGINAL, PURE, Call, WrongAnswerError, original
 
@@ -57,26 +57,16 @@ CONFLATED: tuple[tuple[str, object, object], ...] = (
 """Pairs that are different, and that some encodings make equal."""
 
 
-class Keys(Protocol):
-    """What makes keys."""
+class Keys:
+    """What makes keys: an expression, written out as users do.
 
-    def key(self, configuration: Configuration) -> Call:
-        """Return the key of a configuration."""
-
-
-class Function:
-    """A function of the configuration."""
-
-    def __init__(self, function: Callable[[Any], object]) -> None:
-        self.function = function
-
-    def key(self, configuration: Configuration) -> Call:
-        """Return the key of a configuration."""
-        return Call("key(configuration)", {"key": self.function, "configuration": configuration})
-
-
-class Expression:
-    """An expression of the standard library or of another, written out as users do."""
+    Parameters
+    ----------
+    code
+        The expression, with the ``configuration`` in it.
+    names
+        What else it refers to.
+    """
 
     def __init__(self, code: str, **names: object) -> None:
         self.code = code
@@ -87,11 +77,12 @@ class Expression:
         return Call(self.code, {**self.names, "configuration": configuration})
 
 
-class Original:
+class Original(Keys):
     """The original's method, which takes an agent: what it reads of it is the configuration."""
 
     def __init__(self) -> None:
-        self.create = original().DeploymentCache.create_cache_key
+        create = original().DeploymentCache.create_cache_key
+        super().__init__("create(configuration, 'assistant')", create=create)
 
     def key(self, configuration: Configuration) -> Call:
         """Return the key of an agent with this configuration."""
@@ -101,28 +92,18 @@ class Original:
             config=SimpleNamespace(**{n: v for n, v in configuration.items() if n in read}),
             signature=SimpleNamespace(to_dict=lambda: rest),
         )
-        return Call("create(agent, 'assistant')", {"create": self.create, "agent": agent})
+        return Call(self.code, {**self.names, "configuration": agent})
 
 
-def ours(package: str) -> Function:
-    """Return our function, of one implementation."""
-    return Function(import_module(f"kaizen_nexus.{package}.cache_key").cache_key)
+def function(module: str, name: str) -> Callable[[], Keys]:
+    """Return how to make keys by a function of a module."""
+    return lambda: Keys("key(configuration)", key=getattr(import_module(module), name))
 
 
-def json_sha256() -> Expression:
-    """Return what is written where there is nothing but the standard library."""
-    return Expression(
-        "sha256(dumps(configuration, sort_keys=True).encode()).hexdigest()",
-        sha256=hashlib.sha256,
-        dumps=json.dumps,
-    )
-
-
-def orjson_blake2b() -> Expression:
+def orjson_blake2b() -> Keys:
     """Return the fastest of the usual ways."""
-    import orjson
-
-    return Expression(
+    orjson = import_module("orjson")
+    return Keys(
         "blake2b(dumps(configuration, option=option), digest_size=16).hexdigest()",
         blake2b=hashlib.blake2b,
         dumps=orjson.dumps,
@@ -130,28 +111,18 @@ def orjson_blake2b() -> Expression:
     )
 
 
-def joblib_hash() -> Function:
-    """Return joblib's, which hashes a pickle."""
-    import joblib
-
-    return Function(joblib.hash)
-
-
-def dask_tokenize() -> Function:
-    """Return dask's."""
-    from dask.base import tokenize
-
-    return Function(tokenize)
-
-
 KEYS: dict[str, Callable[[], Keys]] = {
-    COMPILED: lambda: ours("_core"),
-    PURE: lambda: ours("_fallback"),
+    COMPILED: function("kaizen_nexus._core.cache_key", "cache_key"),
+    PURE: function("kaizen_nexus._fallback.cache_key", "cache_key"),
     ORIGINAL: Original,
-    "json + sha256": json_sha256,
+    "json + sha256": lambda: Keys(
+        "sha256(dumps(configuration, sort_keys=True).encode()).hexdigest()",
+        sha256=hashlib.sha256,
+        dumps=json.dumps,
+    ),
     "orjson + blake2b": orjson_blake2b,
-    "joblib.hash": joblib_hash,
-    "dask.tokenize": dask_tokenize,
+    "joblib.hash": function("joblib", "hash"),
+    "dask.tokenize": function("dask.base", "tokenize"),
 }
 
 

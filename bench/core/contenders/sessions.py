@@ -1,30 +1,48 @@
-"""Tables of sessions, and the caches that people use in their place."""
+"""Tables of sessions, and what people use in their place."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from importlib import import_module
 from typing import Any, Protocol
+from uuid import uuid4
 
 from bench.core.contenders import COMPILED, ORIGINAL, PURE, Call, original
 
 __all__ = [
-    "AGING",
     "CACHES",
+    "CHANGE",
+    "CHANNEL",
+    "LOCKED",
     "MANAGER",
+    "STORES",
     "TABLES",
     "Cache",
     "Dict",
+    "LockedDict",
+    "MakeState",
     "Sessions",
+    "Store",
+    "Table",
     "state_of",
 ]
 
 CAPACITY = 4_000_000
+"""Sessions, more than are ever created: what is measured is not a full table."""
 SAMPLE = 1_000
 """One session in so many is refreshed: several of each chunk of rows."""
 TTL = 3600.0
+CHANNEL = "api"
+USER = "user"
+CHANGE: dict[str, Any] = {"turn": 2}
 MANAGER = "our NexusSessionManager"
+LOCKED = "dict with a lock"
+
+MakeState = Callable[[int], Mapping[str, Any] | None]
 
 
 def state_of(turn: int) -> dict[str, object]:
@@ -32,49 +50,61 @@ def state_of(turn: int) -> dict[str, object]:
     return {"topic": "benchmarks", "turn": turn}
 
 
-def an_hour_ago() -> datetime:
-    """Return a naive local time, as the managers' sessions have."""
-    return datetime.now() - timedelta(hours=1)  # noqa: DTZ005
-
-
 class Cache(Protocol):
     """What remembers a state for an id."""
 
-    @property
-    def get(self) -> Call:
-        """Read the state of the session ``item``."""
+    get: Call
+    """Reads the state of the session ``item``."""
+    update: Call
+    """Sets the turn of the session ``item`` to 2."""
 
-    @property
-    def update(self) -> Call:
-        """Set the turn of the session ``item`` to 2."""
-
-    def fill(self, ids: Sequence[str]) -> None:
-        """Create these sessions, each with the `state_of` its position."""
+    def fill(self, ids: Iterable[str], make_state: MakeState = state_of) -> None:
+        """Create these sessions, each with the state of its position."""
 
 
-class Sessions(Cache, Protocol):
-    """What also creates sessions, removes the expired ones and counts."""
+class Store(Protocol):
+    """What is put under load: its own bound methods wherever those fit."""
 
-    @property
-    def create(self) -> Call:
-        """Create a session with an id of the table's own; each measurement starts empty."""
+    def read(self, session_id: str, channel: str, /) -> dict[str, Any] | None:
+        """Return a copy of a live session's state, whose expiry slides."""
 
-    @property
-    def sweep(self) -> Call:
-        """Remove all that has expired, and return how many."""
+    def write(self, session_id: str, updates: dict[str, Any], channel: str, /) -> bool:
+        """Update a live session's state; return whether there is one."""
 
-    @property
-    def metrics(self) -> Call:
-        """Count the sessions."""
+    def add(self) -> object:
+        """Create a session under an id of the store's making."""
 
-    def fill_idle(self, ids: Sequence[str]) -> None:
-        """Create these sessions, without a state."""
+    def sweep_slice(self) -> tuple[int, bool]:
+        """Sweep as far as the store does in one go; return how many, and whether that is all."""
 
-    def active(self) -> int:
-        """Return how many sessions `metrics` counts."""
+    def sweep_all(self) -> int:
+        """Remove all that has expired."""
 
-    def expire(self) -> None:
-        """Let all sessions expire, without removing any."""
+    def ids(self) -> list[str]:
+        """Return the ids of all sessions."""
+
+    def delete(self, session_id: str, /) -> object:
+        """Remove a session."""
+
+    def size(self) -> int:
+        """Return how many sessions there are."""
+
+    def fill(self, ids: Iterable[str], make_state: MakeState = state_of) -> None:
+        """Create these sessions, each with the state of its position."""
+
+    def expire(self, ids: Sequence[str]) -> None:
+        """Let these sessions expire this moment, without removing any."""
+
+
+class Sessions(Cache, Store, Protocol):
+    """A table of sessions, of which every operation is timed."""
+
+    create: Call
+    """Creates a session with an id of the table's own; each measurement starts empty."""
+    sweep: Call
+    """Removes all that has expired, and returns how many."""
+    metrics: Call
+    """Counts the sessions."""
 
     def refresh(self) -> None:
         """Bring the table into the state of long use.
@@ -84,37 +114,34 @@ class Sessions(Cache, Protocol):
 
 
 class Table:
-    """Our `SessionTable`, of one implementation.
+    """Our `SessionTable`, of one implementation."""
 
-    Parameters
-    ----------
-    package
-        The implementation.
-    aging
-        Whether `expire` shall work, by a clock that stands still; costs a call per access.
-    """
-
-    def __init__(self, package: str, aging: bool = False) -> None:
-        self.now = 0
-        clock: Callable[[], int] | None = (lambda: self.now) if aging else None
+    def __init__(self, package: str) -> None:
         module = import_module(f"kaizen_nexus.{package}.session_table")
-        self.table = module.SessionTable(TTL, capacity=CAPACITY, clock=clock)
-        names = {"table": self.table}
+        table = self.table = module.SessionTable(TTL, capacity=CAPACITY)
+        names = {"table": table}
         self.get = Call("table.get_state(item, 'api')", names)
         self.update = Call("table.update(item, {'turn': 2}, 'api')", names)
-        self.create = Call("table.create(user_id='user')", names, before=self.table.clear)
+        self.create = Call("table.create(user_id='user')", names, before=table.clear)
         self.sweep = Call("table.sweep_all()", names)
         self.metrics = Call("table.metrics()", names)
+        self.read, self.write, self.delete = table.get_state, table.update, table.delete
+        self.add = partial(table.create, None, USER)
+        self.sweep_slice, self.sweep_all = table.sweep, table.sweep_all
+        self.ids, self.size = table.ids, table.__len__
+        # As `sweep_slice`, but letting go of its lock after the first time that it took it.
+        self.sweep_batch = partial(table.sweep, budget=0.0)
 
-    def fill(self, ids: Sequence[str]) -> None:
+    def fill(self, ids: Iterable[str], make_state: MakeState = state_of) -> None:
         """Create these sessions."""
         for turn, session_id in enumerate(ids):
-            self.table.create(session_id, "user", state=state_of(turn))
+            self.table.create(session_id, USER, None, make_state(turn))
 
-    def fill_idle(self, ids: Sequence[str]) -> None:
-        """Create these sessions, without a state."""
+    def expire(self, ids: Sequence[str]) -> None:
+        """Set their expiry to this moment."""
+        now = self.table.now()
         for session_id in ids:
-            self.table.create(session_id, "user")
+            self.table.peek(session_id).expires = now
 
     def refresh(self) -> None:
         """Let a session of each chunk of rows expire, and use it."""
@@ -123,53 +150,60 @@ class Table:
             row.expires = row.now()
             row.touch()
 
-    def active(self) -> int:
-        """Return how many sessions `metrics` counts."""
-        return int(self.metrics.function()()["active"])
-
-    def expire(self) -> None:
-        """Advance the clock."""
-        self.now += int((TTL + 1) * 1e9)
-
 
 class Manager:
     """Either manager of sessions: ours, on the compiled table, or the original's."""
 
-    def __init__(self, manager: Any, empty: Callable[[], object]) -> None:
+    def __init__(self, manager: Any) -> None:
         self.manager = manager
         names = {"manager": manager}
+        empty = manager.sessions.clear
         self.get = Call("manager.get_session_state(item, 'api')", names)
         self.update = Call("manager.update_session_state(item, {'turn': 2}, 'api')", names)
         self.create = Call("manager.create_session(user_id='user')", names, before=empty)
         self.sweep = Call("manager.cleanup_expired_sessions()", names)
         self.metrics = Call("manager.get_session_metrics()", names)
+        self.read, self.write = manager.get_session_state, manager.update_session_state
+        self.add = partial(manager.create_session, None, USER)
+        self.sweep_all = manager.cleanup_expired_sessions
+        self.delete = manager.sessions.pop
 
-    def fill(self, ids: Sequence[str]) -> None:
+    def sweep_slice(self) -> tuple[int, bool]:
+        """Sweep all at once."""
+        return self.manager.cleanup_expired_sessions(), True
+
+    def ids(self) -> list[str]:
+        """Return the ids of all sessions."""
+        return list(self.manager.sessions)
+
+    def size(self) -> int:
+        """Return how many sessions there are."""
+        return len(self.manager.sessions)
+
+    def fill(self, ids: Iterable[str], make_state: MakeState = state_of) -> None:
         """Create these sessions."""
         for turn, session_id in enumerate(ids):
-            self.manager.create_session(session_id, "user").state = state_of(turn)
+            session = self.manager.create_session(session_id, USER)
+            if (state := make_state(turn)) is not None:
+                session.state = dict(state)
 
-    def fill_idle(self, ids: Sequence[str]) -> None:
-        """Create these sessions, without a state."""
+    def expire(self, ids: Sequence[str]) -> None:
+        """Set their expiry to a time that has passed."""
+        past = an_hour_ago()
         for session_id in ids:
-            self.manager.create_session(session_id, "user")
-
-    def active(self) -> int:
-        """Return how many sessions `metrics` counts."""
-        return int(self.metrics.function()()["active_sessions"])
+            self.manager.sessions[session_id].expires_at = past
 
     def refresh(self) -> None:
         """Let some sessions expire, and use them."""
-        for session_id in list(self.manager.sessions)[::SAMPLE]:
+        for session_id in self.ids()[::SAMPLE]:
             session = self.manager.sessions[session_id]
             session.expires_at = an_hour_ago()
             session.refresh()
 
-    def expire(self) -> None:
-        """Set every session's expiry to a time that has passed."""
-        past = an_hour_ago()
-        for session in self.manager.sessions.values():
-            session.expires_at = past
+
+def an_hour_ago() -> datetime:
+    """Return a naive local time, as the managers' sessions have."""
+    return datetime.now() - timedelta(hours=1)  # noqa: DTZ005
 
 
 def our_manager() -> Manager:
@@ -179,55 +213,103 @@ def our_manager() -> Manager:
 
     if IMPLEMENTATION != "c":
         raise ModuleNotFoundError("not in use", name="the compiled core, by KAIZEN_NEXUS_IMPL,")
-    manager = NexusSessionManager(cleanup_interval=None, session_ttl=TTL)
-    return Manager(manager, manager.sessions.clear)
+    return Manager(NexusSessionManager(cleanup_interval=None, session_ttl=TTL))
 
 
 def their_manager() -> Manager:
     """Return the original's manager; it shall not clean up while something else is timed."""
-    manager = original().NexusSessionManager(cleanup_interval=10**9)
-    return Manager(manager, manager.sessions.clear)
+    return Manager(original().NexusSessionManager(cleanup_interval=10**9))
+
+
+class LockedDict:
+    """What one would write first: a dict from ids to [expiry, state], swept in one go."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[Any]] = {}
+        self._lock = threading.Lock()
+        self.delete, self.size = self._rows.pop, self._rows.__len__
+
+    def _live(self, session_id: str) -> dict[str, Any] | None:
+        now = time.monotonic()
+        row = self._rows.get(session_id)
+        if row is None or row[0] <= now:
+            return None
+        row[0] = now + TTL
+        state: dict[str, Any] = row[1]
+        return state
+
+    def read(self, session_id: str, _: str, /) -> dict[str, Any] | None:
+        """Return a copy of the state."""
+        with self._lock:
+            state = self._live(session_id)
+            return None if state is None else state.copy()
+
+    def write(self, session_id: str, updates: dict[str, Any], _: str, /) -> bool:
+        """Update the state."""
+        with self._lock:
+            state = self._live(session_id)
+            if state is not None:
+                state.update(updates)
+        return state is not None
+
+    def add(self) -> str:
+        """Create a session."""
+        session_id = uuid4().hex
+        with self._lock:
+            self._rows[session_id] = [time.monotonic() + TTL, {}]
+        return session_id
+
+    def fill(self, ids: Iterable[str], make_state: MakeState = state_of) -> None:
+        """Create these sessions."""
+        expires = time.monotonic() + TTL
+        for turn, session_id in enumerate(ids):
+            self._rows[session_id] = [expires, dict(make_state(turn) or {})]
+
+    def expire(self, ids: Sequence[str]) -> None:
+        """Set their expiry to this moment."""
+        now = time.monotonic()
+        for session_id in ids:
+            self._rows[session_id][0] = now
+
+    def sweep_all(self) -> int:
+        """Remove all that has expired."""
+        now = time.monotonic()
+        with self._lock:
+            expired = [key for key, row in list(self._rows.items()) if row[0] <= now]
+            for key in expired:
+                del self._rows[key]
+        return len(expired)
+
+    def sweep_slice(self) -> tuple[int, bool]:
+        """Sweep all at once."""
+        return self.sweep_all(), True
+
+    def ids(self) -> list[str]:
+        """Return the ids of all sessions."""
+        return list(self._rows)
 
 
 class Dict:
-    """A plain dictionary: what any lookup costs at this size, caches of the processor included."""
+    """A plain mapping: what any lookup costs at this size, caches of the processor included.
 
-    def __init__(self) -> None:
-        self.states: dict[str, dict[str, object]] = {}
-        self.get = Call("states.get(item)", {"states": self.states})
-        self.update = Call("states[item]['turn'] = 2", {"states": self.states})
+    Parameters
+    ----------
+    held
+        A dictionary, or a cache with a time to live that is used like one and never copies a state.
+    """
 
-    def fill(self, ids: Sequence[str]) -> None:
-        """Set the states."""
-        self.states.update((session_id, state_of(turn)) for turn, session_id in enumerate(ids))
+    def __init__(self, held: Any = None) -> None:
+        self.held: Any = {} if held is None else held
+        names = {"held": self.held}
+        self.get = Call("held.get(item)", names)
+        self.update = Call("held[item] = {'topic': 'benchmarks', 'turn': 2}", names)
+        if held is None:
+            self.update = Call("held[item]['turn'] = 2", names)
 
-
-class MappingCache:
-    """A cache with a time to live that is used like a dictionary, and never copies a state."""
-
-    def __init__(self, cache: Any) -> None:
-        self.cache = cache
-        self.get = Call("cache.get(item)", {"cache": cache})
-        self.update = Call("cache[item] = {'topic': 'benchmarks', 'turn': 2}", {"cache": cache})
-
-    def fill(self, ids: Sequence[str]) -> None:
+    def fill(self, ids: Iterable[str], make_state: MakeState = state_of) -> None:
         """Set the states."""
         for turn, session_id in enumerate(ids):
-            self.cache[session_id] = state_of(turn)
-
-
-def cachebox() -> MappingCache:
-    """Return cachebox's cache with one time to live for all."""
-    import cachebox
-
-    return MappingCache(cachebox.TTLCache(CAPACITY, TTL))
-
-
-def cachetools() -> MappingCache:
-    """Return cachetools' cache with one time to live for all."""
-    import cachetools
-
-    return MappingCache(cachetools.TTLCache(CAPACITY, TTL))
+            self.held[session_id] = make_state(turn)
 
 
 class Theine:
@@ -243,10 +325,10 @@ class Theine:
         self.get = Call("cache.get(item)[0]", names)
         self.update = Call("cache.set(item, {'topic': 'benchmarks', 'turn': 2}, ttl)", names)
 
-    def fill(self, ids: Sequence[str]) -> None:
+    def fill(self, ids: Iterable[str], make_state: MakeState = state_of) -> None:
         """Set the states."""
         for turn, session_id in enumerate(ids):
-            self.cache.set(session_id, state_of(turn), self.ttl)
+            self.cache.set(session_id, make_state(turn), self.ttl)
 
 
 TABLES: dict[str, Callable[[], Sessions]] = {
@@ -256,12 +338,13 @@ TABLES: dict[str, Callable[[], Sessions]] = {
     ORIGINAL: their_manager,
 }
 CACHES: dict[str, Callable[[], Cache]] = {
-    "cachebox": cachebox,
-    "cachetools": cachetools,
+    "cachebox": lambda: Dict(import_module("cachebox").TTLCache(CAPACITY, TTL)),
+    "cachetools": lambda: Dict(import_module("cachetools").TTLCache(CAPACITY, TTL)),
     "theine": Theine,
 }
-AGING: dict[str, Callable[[], Sessions]] = {
-    COMPILED: lambda: Table("_core", aging=True),
-    PURE: lambda: Table("_fallback", aging=True),
+STORES: dict[str, Callable[[], Store]] = {
+    COMPILED: TABLES[COMPILED],
+    PURE: TABLES[PURE],
     ORIGINAL: their_manager,
+    LOCKED: LockedDict,
 }

@@ -70,7 +70,7 @@ KINDS = {
 }
 guards: dict[str, Any] = {}
 if os.environ.get("BENCH_GUARDED"):
-    guards = {"enable_auth": True, "rate_limit": 1_000_000_000}
+    guards = {"enable_auth": True, "rate_limit": 99_999_999}
 app = Nexus(**guards)
 agents = KINDS
 if "BENCH_AGENTS" in os.environ:

@@ -12,7 +12,7 @@ import pytest
 from bench.core.contenders import COMPILED, PURE, Call, WrongAnswerError
 from bench.core.contenders.histograms import METRICS, POINTS, QUANTILES, RECORDERS, ranked
 from bench.core.contenders.keys import CONFIGURATION, CONFLATED, KEYS, check, conflations
-from bench.core.contenders.sessions import AGING, CACHES, TABLES, Dict
+from bench.core.contenders.sessions import CACHES, CHANGE, CHANNEL, STORES, TABLES, Dict, state_of
 from bench.core.histograms import latencies
 from bench.core.ids import random_ids
 from bench.core.sessions import check_state
@@ -35,30 +35,42 @@ def test_states_are_read_as_they_were_written(name: str) -> None:
     check_state(name, contender, ids)
 
 
-@pytest.mark.parametrize("name", AGING)
-def test_what_has_expired_is_swept(name: str) -> None:
-    table = made(AGING[name])
-    table.fill(random_ids(10))
-    assert table.sweep.function()() == 0
-    assert table.active() == 10
-    table.expire()
-    assert table.sweep.function()() == 10
-    assert table.active() == 0
+@pytest.mark.parametrize("name", [*STORES, *TABLES])
+def test_every_store_does_what_the_load_needs(name: str) -> None:
+    store = made({**STORES, **TABLES}[name])
+    dying, live = random_ids(6)[:3], random_ids(6)[3:]
+    store.fill(dying)
+    store.fill(live)
+    assert store.sweep_all() == 0
+    assert store.size() == 6
+    assert store.read(live[1], CHANNEL) == state_of(1)
+    assert store.write(live[1], CHANGE, CHANNEL) is True
+    assert store.read(live[1], CHANNEL) == state_of(2)
+    assert store.read("absent", CHANNEL) is None
+    assert store.write("absent", {}, CHANNEL) is False
+    store.expire(dying)
+    store.sweep_slice()
+    assert sorted(store.ids()) == sorted(live)
+    store.delete(live[0])
+    store.add()
+    assert store.size() == 3
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_creating_starts_with_an_empty_table(name: str) -> None:
     table = made(TABLES[name])
     table.fill(random_ids(10))
+    table.refresh()
+    assert table.sweep.function()() == 0
     table.create.run()(3)
-    assert table.active() == 3
+    assert table.size() == 3
 
 
 def test_a_cache_that_forgets_is_refused() -> None:
     forgetful = Dict()
     ids = random_ids(3)
     forgetful.fill(ids)
-    del forgetful.states[ids[1]]
+    del forgetful.held[ids[1]]
     with pytest.raises(WrongAnswerError, match="broken: session 1 of 3 gives None"):
         check_state("broken", forgetful, ids)
 

@@ -17,12 +17,13 @@ import pytest
 import bench.__main__ as harness
 import kaizen_nexus
 from bench import kaizen
+from bench.comparing import Target
 from bench.core.contenders import COMPILED, ORIGINAL, PURE, WrongAnswerError
 from bench.core.contenders.sessions import MANAGER
-from bench.core.operations import Operation, Part, Target
+from bench.core.operations import Operation
 from bench.core.scale import Scale
 from bench.kaizen.deployment import CHANNELS, Platform
-from bench.kaizen.operations import against_original, between_managers, with_other
+from bench.kaizen.operations import against_original, with_other
 
 ROOT = Path(harness.__file__).resolve().parent.parent
 REMEDY = "run: pip install 'kailash-kaizen[observability]' kailash-nexus"
@@ -47,8 +48,7 @@ def operation() -> Operation:
     return Operation(
         "get",
         {COMPILED: steady(1e-3), MANAGER: steady(2e-3), PURE: steady(5e-3), ORIGINAL: steady(1e-2)},
-        targets=[Target(PURE, 2), Target(ORIGINAL, 6)],
-        parts=[Part("a clock read", steady(1e-4))],
+        targets=[Target(PURE, 2), Target(ORIGINAL, 6), Target(ORIGINAL, 7, MANAGER)],
     )
 
 
@@ -61,19 +61,22 @@ def test_only_the_original_remains_a_rival(operation: Operation) -> None:
     assert rows[1].met is True
 
 
-def test_managers_are_judged_and_a_miss_is_explained_by_the_table(operation: Operation) -> None:
-    rows, _ = between_managers(operation).measure(
-        Scale(rounds=3, sizes=(1,), many=1), lambda _: None
-    )
-    assert rows[1].met is False
-    assert "the same on the session table, which does it 1.00 ms" in rows[1].reason
-    assert "the rest of the operation takes 1.00 ms" in rows[1].reason
+def test_managers_are_judged_by_their_own_target(operation: Operation) -> None:
+    kept = against_original(operation, MANAGER)
+    assert set(kept.runs) == {MANAGER, ORIGINAL}
+    assert kept.targets == [Target(ORIGINAL, 7)]
+    rows, _ = kept.measure(Scale(rounds=3, sizes=(1,), many=1), lambda _: None)
+    assert [(row.name, row.met) for row in rows] == [
+        ("get", None),
+        ("get: against the original", False),
+    ]
 
 
 def test_without_a_compiled_core_nothing_is_judged(operation: Operation) -> None:
     runs = {ORIGINAL: steady(1e-2)}
     pure = Operation("get", runs, {MANAGER: "it is not in use"}, operation.targets)
-    rows, _ = between_managers(pure).measure(Scale(rounds=3, sizes=(1,), many=1), lambda _: None)
+    kept = against_original(pure, MANAGER)
+    rows, _ = kept.measure(Scale(rounds=3, sizes=(1,), many=1), lambda _: None)
     assert [(row.met, row.reason) for row in rows] == [(None, "it is not in use")]
 
 

@@ -6,31 +6,21 @@ import gc
 import json
 import sys
 import threading
-from array import array
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench.core import collector, growth, memory, pauses, plots, reader, subjects, trace
+from bench import plots
+from bench.core import collector, memory, pauses, sessions
 from bench.core.child import run
 from bench.core.contenders import COMPILED, ORIGINAL, PURE, WrongAnswerError
-from bench.core.ids import random_ids
+from bench.core.contenders.sessions import LOCKED, STORES, LockedDict
 from bench.core.scale import Scale
-from bench.core.store import CHANNEL, STATE, Store
 from bench.report import Section
 
 SMALL = Scale(rounds=1, sizes=(1, 1_000, 2_000), many=2_000)
 linux = pytest.mark.skipif(not memory.STATM.exists(), reason="resident memory is read from /proc")
-
-
-@pytest.fixture(params=[PURE, subjects.LIBRARY, subjects.DICT])
-def make(request: pytest.FixtureRequest) -> Callable[[], Store]:
-    makers, missing = subjects.stores(request.param)
-    if missing:
-        pytest.skip(missing[request.param])
-    return makers[request.param]
 
 
 def measured(module: object) -> Section:
@@ -47,92 +37,50 @@ def measured(module: object) -> Section:
 @pytest.fixture(autouse=True)
 def _little_and_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the load small, and leave out the original, which takes seconds to import."""
-    monkeypatch.setitem(subjects._CONTENDERS, ORIGINAL, (_absent, subjects._original))
-    monkeypatch.setattr(pauses, "DRAWS", reader.CHUNK)
-    monkeypatch.setattr(pauses, "CONTROL", reader.CHUNK)
+    monkeypatch.setitem(STORES, ORIGINAL, _absent)
+    monkeypatch.setattr(pauses, "DRAWS", pauses.CHUNK)
 
 
-def _absent() -> None:
+def _absent() -> LockedDict:
     raise ModuleNotFoundError("not wanted here", name="the original")
-
-
-def test_every_store_does_what_the_load_needs(make: Callable[[], Store]) -> None:
-    store = make()
-    dying, live = random_ids(6)[:3], random_ids(6)[3:]
-    store.fill(dying, STATE)
-    store.fill(live, STATE)
-    assert store.size() == 6
-    assert store.get(live[0], CHANNEL) == STATE
-    assert store.update(live[0], {"a": 2}, CHANNEL) is True
-    assert store.get(live[0], CHANNEL) == {**STATE, "a": 2}
-    assert store.get("absent", CHANNEL) is None
-    assert store.update("absent", {}, CHANNEL) is False
-    store.expire(dying)
-    assert [store.get(key, CHANNEL) for key in dying] == [None] * 3
-    store.sweep_slice()
-    assert sorted(store.ids()) == sorted(live)
-    store.delete(live[0])
-    store.create()
-    store.create_stateful()
-    store.create_brief()
-    assert store.size() == 5
 
 
 def test_pauses_are_measured_while_sessions_expire() -> None:
     threads = threading.active_count()
     section = measured(pauses)
     assert threading.active_count() == threads
-    curves = section.data["pause_survival_ns"]
+    curves = section.data["pause_survival"]
     assert isinstance(curves, dict)
-    for name in (PURE, subjects.DICT):
+    for name in (PURE, LOCKED):
         assert {"expiry", "quiet"} == set(curves[name])
         assert curves[name]["expiry"][0][1] == 1.0
 
 
-def test_a_wrong_answer_ends_the_measurement() -> None:
-    load = pauses.prepared(100)
-    store = subjects.stores(subjects.DICT)[0][subjects.DICT]()
-    forgetful = Store(**{**vars(store), "get": lambda *_: None})
+def test_a_wrong_answer_ends_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LockedDict, "read", lambda *_: None)
     with pytest.raises(WrongAnswerError):
-        pauses.expire_under_load(forgetful, load, pauses.Measured())
-
-
-def test_what_a_reader_sees_has_no_holes() -> None:
-    gaps = reader.without_table(2 * reader.CHUNK)
-    assert len(gaps) == 2 * reader.CHUNK
-    assert (gaps >= 0).all()
-    assert reader.gaps_of(array("q", [3, 4, 9])).tolist() == [1, 5]
+        pauses.expire_under_load(LockedDict(), pauses.Load(100), pauses.Measured())
 
 
 def test_one_request_in_ten_is_an_update() -> None:
-    chunks = reader.draws(["a"], ["b"], np.random.default_rng(0), reader.CHUNK)
+    chunks = pauses.draws(["a"], ["b"], np.random.default_rng(0), pauses.CHUNK)
     assert [draw[2] for draw in chunks[0][:20]] == ([False] * 9 + [True]) * 2
     assert {draw[:2] for draw in chunks[0]} == {("a", True), ("b", False)}
 
 
-def test_growth_is_compared_with_what_a_dict_shows() -> None:
-    assert growth.factor({1_000: 100.0, 10**6: 500.0}, {1_000: 40.0, 10**6: 400.0}, 10**6) == 0.5
-    section = measured(growth)
-    costs = section.data["cost_by_size_ns"]
-    assert isinstance(costs, dict)
-    assert set(costs["dict"]) == {"get", "set", "insert"}
-    assert set(costs[PURE]) == {"get", "update", "create", "record"}
-    assert all(set(cost) == set(SMALL.sizes) for cost in costs[PURE].values())
+@pytest.mark.parametrize(("large", "met"), [(1_700.0, True), (1_900.0, False)])
+def test_growth_is_judged_beside_what_a_dict_shows(large: float, met: bool) -> None:
+    def of(own: float, dictionary: float) -> dict[str, object]:
+        return {"contenders": {COMPILED: {"median": own}, "dict": {"median": dictionary}}}
 
-
-def test_the_trace_has_its_shares() -> None:
-    ids = random_ids(100)
-    drawn = trace.drawn(ids, 100_000, np.random.default_rng(3))
-    operations = np.bincount([operation for operation, _ in drawn]) / len(drawn)
-    assert operations == pytest.approx(trace.SHARES, abs=0.01)
-    assert {session_id for _, session_id in drawn} == set(ids)
-    assert drawn == trace.drawn(ids, 100_000, np.random.default_rng(3))
-
-
-def test_the_trace_is_played(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace, "SIZE", SMALL.many)
-    section = measured(trace)
-    assert {entry["threads"] for entry in section.data["trace"]} == {1, 4}  # type: ignore[attr-defined]
+    data = {
+        "get, random ids of 1,000": of(100.0, 40.0),
+        "get, random ids of 1,000,000": of(large, 360.0),
+        "get, one hot session": of(1.0, 1.0),
+    }
+    costs, (row,) = sessions.growth(data, 1_000_000)
+    assert costs["dict"]["get"] == {1_000: 40.0, 1_000_000: 360.0}
+    assert row.met is met
 
 
 def test_collections_are_recorded_as_the_interpreter_announces_them() -> None:
@@ -147,6 +95,8 @@ def test_collections_are_recorded_as_the_interpreter_announces_them() -> None:
 def test_memory_is_measured_in_a_process_of_its_own() -> None:
     without, with_state = run(memory.HERE, "idle", PURE, 20_000)
     assert 100 < without < with_state < 2_000
+    before, full, after = run(memory.HERE, "emptied", PURE, 20_000)
+    assert before < full > after
     left = run(memory.HERE, "churned", memory.MODULES[PURE], 1_000, 3)
     assert len(left) == 3
     assert all(1e6 < size < 1e9 for size in left)
@@ -181,20 +131,16 @@ def test_a_process_must_measure_the_same_package(
 
 def test_plots_are_drawn_from_what_the_sections_keep(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    curve = [(1e3, 1.0), (1e6, 1e-3)]
-    section = Section(
-        "",
-        [],
-        {
-            "cost_by_size_ns": {COMPILED: {"get": {1: 90.0, 1_000: 120.0}}},
-            "pause_survival_ns": {COMPILED: {"expiry": curve, "quiet": curve}},
-            "create_peaks_ns": {COMPILED: [1e3, 5e4]},
-            "bucket": 10_000,
-        },
-    )
-    first = plots.write([section], tmp_path / "a")
-    again = plots.write([section, Section("", [])], tmp_path / "b")
-    assert [path.name for path in first] == ["latency-by-size.svg", "pauses.svg", "creating.svg"]
+    curve = [(1e-6, 1.0), (1e-3, 1e-3)]
+    points = [{"offered": 1_000.0 * n, "p50": 0.001 * n, "p99": 0.01 * n} for n in (1, 2)]
+    data: dict[str, object] = {
+        "cost_by_size": {COMPILED: {"get": {1_000: 9e-8, 100_000: 1.2e-7}}},
+        "pause_survival": {COMPILED: {"expiry": curve, "quiet": curve}},
+        "latency_by_load": {COMPILED: points},
+    }
+    first = plots.write([Section("", [], data)], tmp_path / "a")
+    again = plots.write([Section("", [], data), Section("", [])], tmp_path / "b")
+    assert [path.stem for path in first] == ["latency-by-size", "pauses", "latency-by-load"]
     for path, same in zip(first, again, strict=True):
         assert path.read_bytes() == same.read_bytes()
         assert "<title>" in path.read_text(encoding="utf-8")

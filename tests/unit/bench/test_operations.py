@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from bench.comparing import Target, duration, less_than_a_million
 from bench.core.contenders import COMPILED, Call, WrongAnswerError, expect, installed
-from bench.core.operations import Operation, Part, Target, duration, less_than_a_million
+from bench.core.operations import Operation
 from bench.core.scale import Scale
 from bench.report import Row
 from bench.timing import Run
@@ -29,8 +30,8 @@ def test_the_own_time_comes_first_then_each_rival() -> None:
     rows, data = Operation("get", runs).measure(SCALE, lambda _: None)
     assert [(row.name, row.figure) for row in rows] == [
         ("get", "100 ns (100 ns to 100 ns)"),
-        ("get: against slow", "15.0x as fast (15.0 to 15.0); 1,500 ns"),
-        ("get: against quick", "1.25x the time (1.25 to 1.25); 80.0 ns"),
+        ("get: against slow", "15.0x as fast (15.0 to 15.0); 100 ns against 1,500 ns"),
+        ("get: against quick", "1.25x the time (1.25 to 1.25); 100 ns against 80.0 ns"),
     ]
     assert all(row.target == "" and row.met is None for row in rows)
     contenders = data["contenders"]
@@ -62,20 +63,18 @@ def test_twice_the_time_is_the_most() -> None:
         assert rows_of(operation)["get: against rival"].met is met
 
 
-def test_the_reason_of_a_miss_is_made_of_what_was_measured() -> None:
-    parts = [
-        Part("an empty call", taking(30)),
-        Part("2 clock reads", taking(50), without=taking(30), times=2),
-    ]
+def test_a_miss_says_what_the_target_amounts_to() -> None:
     runs = {COMPILED: taking(100), "rival": taking(900)}
-    operation = Operation("get", runs, targets=[Target("rival", 10)], parts=parts)
-    assert rows_of(operation)["get: against rival"].reason == (
-        "the target amounts to 90.0 ns, 100 ns were measured; timed alone beside it: an empty call "
-        "30.0 ns, 2 clock reads 40.0 ns, together 70.0 ns; the rest of the operation takes 30.0 ns"
-    )
-    operation = Operation("get", runs, targets=[Target("rival", 20)], parts=parts)
-    reason = rows_of(operation)["get: against rival"].reason
-    assert reason.endswith("together 70.0 ns, which is more than the target leaves")
+    row = rows_of(Operation("get", runs, targets=[Target("rival", 10)]))["get: against rival"]
+    assert row.reason == "the target amounts to 90.0 ns"
+
+
+def test_a_target_may_be_that_of_another_contender() -> None:
+    runs = {COMPILED: taking(100), "manager": taking(200), "rival": taking(900)}
+    rows = rows_of(Operation("get", runs, targets=[Target("rival", 4, "manager")]))
+    assert rows["get: against rival"].target == ""
+    assert rows["get: manager against rival"].figure.startswith("4.50x as fast")
+    assert rows["get: manager against rival"].met
 
 
 def test_a_rival_that_is_not_installed_is_named_and_not_judged() -> None:

@@ -16,8 +16,8 @@ import pytest
 import bench.__main__ as harness
 from bench.comparing import Target
 from bench.core.contenders import WrongAnswerError
-from bench.report import Row, Section
-from bench.serve import plots, tools
+from bench.report import Row
+from bench.serve import tools
 from bench.serve.cases import QUERY, cases, make_key
 from bench.serve.contenders import (
     BARE,
@@ -31,7 +31,6 @@ from bench.serve.contenders import (
     serving,
 )
 from bench.serve.generator import NUMBER, VALUE
-from bench.serve.latency import DRAWN
 from bench.serve.load import Load, load
 from bench.serve.processes import SERVERS, Server, ServerFailedError, environment, free_port
 from bench.serve.requests import Template
@@ -191,13 +190,3 @@ def test_every_server_of_the_suite_is_there() -> None:
     programs = {path.stem for path in SERVERS.glob("*.py")}
     assert {"nexus_agents", "bare_echo", "fastapi_agent", "sdk_tools", "fastmcp_tools"} <= programs
     assert json.loads(tools.TEMPLATE.body)["params"]["arguments"]["query"] == QUERY
-
-
-def test_the_curves_are_drawn(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    points = [{"offered": 1_000.0 * n, "p50": 0.001 * n, "p99": 0.01 * n} for n in (1, 2)]
-    section = Section("Curves", [], {"latency_by_load": dict.fromkeys(DRAWN, points)})
-    (path,) = plots.write([section], tmp_path)
-    text = path.read_text()
-    assert path.name == "latency-by-load.svg"
-    assert all(name in text for name in DRAWN)
