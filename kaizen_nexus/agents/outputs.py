@@ -88,7 +88,10 @@ class ResultEncoder:
         InvalidOutputError
             The value has no JSON form, or does not have the declared type.
         """
-        encoded = to_json(value)
+        try:
+            encoded = _ENCODER.encode(value)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise _no_json_form(error) from error
         if self._by_value and len(encoded) > self._small:
             try:
                 msgspec.convert((value,), self._box)

@@ -31,24 +31,22 @@ class WorkflowStats(TypedDict):
 class _Series:
     """Latencies and failures."""
 
-    __slots__ = ("_lock", "failures", "histogram")
+    __slots__ = ("_lock", "failures", "histogram", "record")
 
     def __init__(self) -> None:
         # Without retained samples statistics are within 0.1 %, and take a third less memory.
         self.histogram = LatencyHistogram(exact=0)
+        self.record = self.histogram.record
         self.failures = 0
         self._lock = threading.Lock()
 
-    def record(self, seconds: float, failed: bool) -> None:
-        self.histogram.record(seconds)
-        if failed:
-            with self._lock:
-                self.failures += 1
+    def fail(self, times: int = 1) -> None:
+        with self._lock:
+            self.failures += times
 
     def absorb(self, other: _Series) -> None:
         self.histogram.merge(other.histogram)
-        with self._lock:
-            self.failures += other.failures
+        self.fail(other.failures)
 
     def stats(self) -> dict[str, float]:
         return {**self.histogram.summary(), "failures": self.failures}
@@ -83,7 +81,9 @@ class WorkflowMeter:
     def end(self, channel: str, seconds: float, failed: bool) -> None:
         """Record a run that ended, however it did."""
         series = self._series.get(channel) or self._meters._series_of(self, channel)
-        series.record(seconds, failed)
+        series.record(seconds)
+        if failed:
+            series.fail()
         self._running.pop()
         if self._retired and not self._running:
             self._meters._fold(self)
