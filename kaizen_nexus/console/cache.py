@@ -17,8 +17,6 @@ from kaizen_nexus.channels.cli.protocol import (
     EXIT_REFUSED,
     EXIT_UNREACHABLE,
 )
-from kaizen_nexus.console.run import unreachable
-from kaizen_nexus.console.seconds import Seconds
 from kaizen_nexus.channels.cli.transport import (
     KEPT_OUT,
     BadUrlError,
@@ -26,6 +24,8 @@ from kaizen_nexus.channels.cli.transport import (
     UnreachableError,
     request,
 )
+from kaizen_nexus.console.run import unreachable
+from kaizen_nexus.console.seconds import Seconds
 from kaizen_nexus.runtime.checks import MAX_SECONDS
 
 __all__ = ["cache"]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -80,54 +84,36 @@ def check(
     The same inputs go over HTTP, the command line, MCP over stdio, and MCP over HTTP with clients
     of both eras of the protocol. The agents really run, several times on each channel.
     """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    show, clear = _progress()
     try:
-        report = _report(target, inputs_file, workflows, timeout=timeout, log=log)
+        report = _report(
+            target, inputs=inputs_file, workflows=workflows, timeout=timeout, log=log, progress=show
+        )
     except KeyboardInterrupt:
+        show("")
         click.echo("Interrupted.", err=True)
         sys.exit(EXIT_INTERRUPTED)
+    finally:
+        clear()
     if output == "json":
         click.echo(json.dumps(report.as_data(), ensure_ascii=False, indent=2))
     else:
         from kaizen_nexus.testing.table import format_report
 
         click.echo(format_report(report))
-    sys.exit(0 if report.agrees else EXIT_DIFFERENT)
+    sys.exit(0 if report.ok else EXIT_DIFFERENT)
 
 
-def _report(
-    target: str,
-    inputs_file: Path | None,
-    workflows: tuple[str, ...],
-    *,
-    timeout: float,
-    log: Path | None,
-) -> Report:
-    import tempfile
-    from contextlib import ExitStack
+def _report(target: str, **options: Any) -> Report:
+    from kaizen_nexus.channels.cli.transport import BadUrlError
+    from kaizen_nexus.testing.api import check as run_check
+    from kaizen_nexus.testing.report import CannotCheckError
 
-    from kaizen_nexus.testing.inputs import InputsError, read_inputs
-    from kaizen_nexus.testing.progress import Progress
-    from kaizen_nexus.testing.run import Settings
-    from kaizen_nexus.testing.run import check as run_check
-    from kaizen_nexus.testing.server import CannotCheckError
-
-    progress = Progress(sys.stderr)
     try:
-        with ExitStack() as stack:
-            given = [] if inputs_file is None else read_inputs(inputs_file)
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nexus-check-")))
-            log_file = folder / "log" if log is None else log
-            log_file.write_bytes(b"")
-            settings = Settings(
-                target=target,
-                given=given,
-                workflows=workflows,
-                timeout=timeout,
-                log=log_file,
-                observations=folder / "observations.json",
-            )
-            return run_check(settings, progress)
-    except (CannotCheckError, InputsError, OSError) as error:
+        return run_check(target, **options)
+    except (BadUrlError, CannotCheckError, OSError) as error:
         raise _CannotCheck(str(error)) from None
     except ImportError as error:
         if "pip install 'kaizen-nexus[" not in str(error):
@@ -139,3 +125,25 @@ class _CannotCheck(click.ClickException):
     """There is nothing to compare, or no way to."""
 
     exit_code = EXIT_CANNOT_CHECK
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """Interrupt the check, once: further signals must not interrupt the cleaning up."""
+    del number, frame
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _progress() -> tuple[Callable[[str], None], Callable[[], None]]:
+    """Return what shows what is being done on one line of a terminal, and what takes it away."""
+    stream, clear = sys.stderr, "\r\033[K"
+    if not stream.isatty():
+        return lambda _: None, lambda: None
+
+    def show(text: str) -> None:
+        width = max(shutil.get_terminal_size().columns - 1, 1)
+        stream.write(f"{clear}{text[:width]}")
+        stream.flush()
+
+    return show, lambda: show("")

@@ -19,11 +19,11 @@ from kaizen_nexus.channels.cli.protocol import (
     EXIT_UNREACHABLE,
 )
 from kaizen_nexus.console.cache import cache
+from kaizen_nexus.console.check import check
 from kaizen_nexus.console.completion import ForwardedCommand, complete_argument
 from kaizen_nexus.console.keys import keys
 from kaizen_nexus.console.seconds import Seconds
 from kaizen_nexus.runtime.checks import MAX_SECONDS
-from kaizen_nexus.console.check import check
 
 __all__ = ["nexus", "run_command"]
 
@@ -191,9 +191,9 @@ def run(argv: tuple[str, ...]) -> None:
 )
 def list_workflows(url: str, output: str, timeout: float) -> None:
     """List what a running server has deployed, with the channels that it answers on."""
+    from kaizen_nexus.channels.cli.transport import BadUrlError, RefusedError, UnreachableError
     from kaizen_nexus.console.listing import fetch_workflows, format_table
     from kaizen_nexus.console.run import unreachable
-    from kaizen_nexus.channels.cli.transport import BadUrlError, RefusedError, UnreachableError
 
     try:
         workflows = fetch_workflows(url, timeout)

@@ -6,9 +6,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from kaizen_nexus.channels.cli.protocol import EXIT_OK
+from kaizen_nexus.channels.cli.transport import BadUrlError, UnreachableError
 from kaizen_nexus.console.arguments import UsageError, check_text, split_arguments
 from kaizen_nexus.console.run import ask
-from kaizen_nexus.channels.cli.transport import BadUrlError, UnreachableError
 
 __all__ = ["ForwardedCommand", "complete_argument"]
 

@@ -21,18 +21,18 @@ from kaizen_nexus.channels.cli.protocol import (
     PATH,
     STREAM_TYPE,
 )
-from kaizen_nexus.console.arguments import (
-    UsageError,
-    check_text,
-    fill_in_stdin,
-    split_arguments,
-)
 from kaizen_nexus.channels.cli.transport import (
     KEPT_OUT,
     BadUrlError,
     NoAnswerError,
     UnreachableError,
     request,
+)
+from kaizen_nexus.console.arguments import (
+    UsageError,
+    check_text,
+    fill_in_stdin,
+    split_arguments,
 )
 
 TYPE_CHECKING = False

@@ -7,7 +7,7 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -158,13 +158,22 @@ def _stop(app: Nexus, drain: float) -> None:
     leave_threads_behind(until)
 
 
-def serve_stdio(target: str) -> None:
-    """Serve the app that `target` names to one MCP client, over standard input and output."""
+def serve_stdio(target: str, at_end: Callable[[Nexus], None] = lambda _: None) -> None:
+    """Serve the app that `target` names to one MCP client, over standard input and output.
+
+    Parameters
+    ----------
+    target
+        As `load_app` takes it.
+    at_end
+        Takes the app when it has stopped, before it is closed.
+    """
     # Standard output is the protocol's, from the first byte.
     with contextlib.redirect_stdout(sys.stderr):
         app = load_app(target)
     try:
         app.run_stdio()
+        at_end(app)
     finally:
         app.close()
 

@@ -1,1 +1,18 @@
-"""``nexus check``: the same inputs through every channel, and whatever comes out differently."""
+"""Check that the channels of an app agree, from pytest or, as ``nexus check``, from a shell.
+
+`check` gives an app's workflows the same inputs over HTTP, the command line and MCP, and reports
+whatever comes out differently; `assert_consistent` fails a test if anything does. Both need the
+extra ``testing``.
+"""
+
+from kaizen_nexus.testing.api import assert_consistent, check
+from kaizen_nexus.testing.report import CannotCheckError, Difference, InconsistentError, Report
+
+__all__ = [
+    "CannotCheckError",
+    "Difference",
+    "InconsistentError",
+    "Report",
+    "assert_consistent",
+    "check",
+]

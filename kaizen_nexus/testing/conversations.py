@@ -7,42 +7,54 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from kaizen_nexus.channels.cli.response import UnreachableError
 from kaizen_nexus.runtime.invocation import NEW_SESSION
-from kaizen_nexus.testing.catalogue import Deployed
-from kaizen_nexus.testing.checker import Checker, Probe
-from kaizen_nexus.testing.http_probe import OK, HttpClient, NoAnswerError
-from kaizen_nexus.testing.outcome import (
-    MISSING,
-    Outcome,
-    first_difference,
-    identical,
-    shown,
-)
+from kaizen_nexus.testing.answers import MISSING, Answer, first_difference, identical, shown
+from kaizen_nexus.testing.comparison import Comparison, Probe
+from kaizen_nexus.testing.http import Deployed, Site
 
-__all__ = ["Conversation", "Conversations", "state_difference"]
+__all__ = ["ON_ONE_CHANNEL", "Conversations", "Transcript"]
 
 LEAST_TURNS = 2
 ON_ONE_CHANNEL = "a conversation on one channel"
 
 
 @dataclass
-class Conversation:
+class Transcript:
     """The same inputs, turn after turn, in one session."""
 
     channels: list[str]
-    outcomes: list[Outcome] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     session_id: str | None = None
     state: Any = MISSING
-    activity: frozenset[str] = frozenset()
     complaints: dict[str, str] = field(default_factory=dict)
     """What is wrong with the session itself, by channel."""
 
-    def is_like(self, other: Conversation) -> bool:
+    def is_like(self, other: Transcript) -> bool:
         """Whether both went the same way."""
-        return identical(self.state, other.state) and all(
-            one.agrees_with(another)
-            for one, another in zip(self.outcomes, other.outcomes, strict=True)
-        )
+        pairs = zip(self.answers, other.answers, strict=True)
+        alike = all(one.agrees_with(another) for one, another in pairs)
+        return alike and identical(self.state, other.state)
+
+    def other_state_than(self, reference: Transcript) -> str:
+        """Return how the state that the conversation left differs, if it does."""
+        if identical(self.state, reference.state):
+            return ""
+        return f"left the state {shown(self.state)} instead of {shown(reference.state)}"
+
+    def differences_from(self, reference: Transcript, *, results: bool) -> dict[str, str]:
+        """Return how this differs from a conversation on a single channel, by channel."""
+        found: dict[str, str] = {}
+        pairs = zip(self.answers, reference.answers, strict=True)
+        for turn, (answer, wanted) in enumerate(pairs if results else ()):
+            if place := first_difference(wanted.result, answer.result):
+                pointer, expected, got = place
+                at = f" at {pointer}" if pointer else ""
+                text = f"turn {turn + 1}: {shown(got)} instead of {shown(expected)}{at}"
+                found.setdefault(self.channels[turn], text)
+        if not found and self.state is not MISSING and (other := self.other_state_than(reference)):
+            return {", ".join(self.channels): other}
+        return found
 
 
 class Conversations:
@@ -50,20 +62,20 @@ class Conversations:
 
     Parameters
     ----------
-    checker
+    comparison
         What makes the calls.
-    http
-        What reads the sessions of the server.
+    site
+        The server, which shows its sessions.
     """
 
-    def __init__(self, checker: Checker, http: HttpClient) -> None:
-        self._checker = checker
-        self._http = http
-        self.pending: list[tuple[Deployed, Probe, Conversation, Conversation]] = []
-        """Conversations in processes of their own, whose state can be read only at their end, each
-        with the one that it is to be like."""
+    def __init__(self, comparison: Comparison, site: Site) -> None:
+        self._comparison = comparison
+        self._site = site
+        self.pending: list[tuple[Deployed, Probe, Transcript, Transcript]] = []
+        """Conversations in processes apart, whose state can be read only at their end, each with
+        the one that it is to be like."""
 
-    async def compare(self, workflow: Deployed, inputs: dict[str, Any], *, results: bool) -> None:
+    def compare(self, workflow: Deployed, inputs: dict[str, Any], *, results: bool) -> None:
         """Compare the conversations of `workflow`.
 
         Parameters
@@ -76,95 +88,87 @@ class Conversations:
             Whether the channels give the same result for them; if not, that is known already, and
             only the sessions are compared.
         """
-        served = self._checker.served_on(workflow)
-        report = self._checker.report
+        probes, report = self._comparison.probes_of(workflow), self._comparison.report
         report.compared(workflow.name, "session")
-        found_reference = await self._reference(workflow, inputs, served)
-        if found_reference is None:
+        served = [probe for probe in probes if not probe.apart]
+        reference, repeatable = self._reference(workflow, inputs, served)
+        if reference is None:
             return
-        reference, comparable = found_reference
-        turns = len(reference.channels)
         differences: dict[tuple[tuple[str, str], ...], list[str]] = {}
-        for starter in served:
+        for starter in served if len(served) > 1 else ():
             order = [starter, *(probe for probe in served if probe is not starter)]
-            if len(order) > 1:
-                held = await self._hold(workflow, inputs, order)
-                found = _differences(held, reference, results=results, comparable=comparable)
-                if found:
-                    differences.setdefault(tuple(found.items()), []).append(starter.name)
+            held = self._hold(workflow, inputs, order)
+            found = held.complaints
+            # Where a session got lost, the results and the state differ as a matter of course.
+            if repeatable and not found:
+                found = held.differences_from(reference, results=results)
+            if found:
+                differences.setdefault(tuple(found.items()), []).append(starter.name)
         for items, starters in differences.items():
             case = f"started on {', '.join(starters)}"
             report.differ(workflow.name, "session", case, dict(items))
-        for probe in self._checker.alone_on(workflow):
-            held = await self._hold(workflow, inputs, [probe] * turns, readable=False)
-            found = _differences(held, reference, results=results, comparable=comparable)
-            if comparable and not found:
-                self.pending.append((workflow, probe, held, reference))
+        for probe in (probe for probe in probes if probe.apart):
+            held = self._hold(workflow, inputs, [probe] * len(reference.channels))
+            found = held.complaints
+            if repeatable and not found:
+                found = held.differences_from(reference, results=results)
+                if not found:
+                    self.pending.append((workflow, probe, held, reference))
             if found:
                 report.differ(workflow.name, "session", ON_ONE_CHANNEL, found)
 
-    async def _reference(
+    def _reference(
         self, workflow: Deployed, inputs: dict[str, Any], served: Sequence[Probe]
-    ) -> tuple[Conversation, bool] | None:
+    ) -> tuple[Transcript | None, bool]:
         """Return the conversation to compare others with, and whether it went the same way twice.
 
         It is held on one channel alone: the first on which a session works at all.
         """
-        report = self._checker.report
+        report = self._comparison.report
         turns = max(len(served), LEAST_TURNS)
         broken: dict[str, str] = {}
-        found = None
+        found, repeatable = None, False
         for probe in served:
-            held = await self._hold(workflow, inputs, [probe] * turns)
+            held = self._hold(workflow, inputs, [probe] * turns)
             if held.complaints:
                 broken.update(held.complaints)
                 continue
-            again = await self._hold(workflow, inputs, [probe] * turns)
-            found = held, not again.complaints and held.is_like(again)
+            again = self._hold(workflow, inputs, [probe] * turns)
+            found, repeatable = held, not again.complaints and held.is_like(again)
             break
         if broken:
             report.differ(workflow.name, "session", ON_ONE_CHANNEL, broken)
-        if found is not None and not found[1]:
+        if found is not None and not repeatable:
             text = (
                 "a conversation does not go the same way twice on "
-                f"{found[0].channels[0]} itself, so only its session was compared"
+                f"{found.channels[0]} itself, so only its session was compared"
             )
             report.note(workflow.name, "session", text)
-        return found
+        return found, repeatable
 
-    async def _hold(
-        self,
-        workflow: Deployed,
-        inputs: dict[str, Any],
-        order: Sequence[Probe],
-        *,
-        readable: bool = True,
-    ) -> Conversation:
+    def _hold(
+        self, workflow: Deployed, inputs: dict[str, Any], order: Sequence[Probe]
+    ) -> Transcript:
         """Start a session on the first channel and go on with it on the others."""
-        held = Conversation([probe.name for probe in order])
+        held = Transcript([probe.name for probe in order])
         case = f"a session started on {order[0].name}"
         for probe in order:
             asked = held.session_id or NEW_SESSION
-            outcome = await self._checker.call(probe, workflow.name, case, inputs, asked)
-            held.outcomes.append(outcome)
-            complaint = _complaint(outcome, held.session_id)
-            if complaint:
+            answer = self._comparison.call(probe, workflow.name, case, inputs, asked)
+            held.answers.append(answer)
+            if complaint := _complaint(answer, held.session_id):
                 held.complaints[probe.name] = complaint
-            held.session_id = held.session_id or outcome.session_id
+            held.session_id = held.session_id or answer.session_id
             if held.session_id is None:
                 return held
-        if readable:
-            await self._read(held, order)
+        if not order[0].apart:
+            self._read(held, order)
         return held
 
-    async def _read(self, held: Conversation, order: Sequence[Probe]) -> None:
-        path = f"/api/sessions/{quote(held.session_id or '')}"
+    def _read(self, held: Transcript, order: Sequence[Probe]) -> None:
         try:
-            reply = await self._http.request("GET", path)
-            document = reply.json() if reply.status == OK else None
-        except NoAnswerError:
-            document = None
-        if not isinstance(document, dict):
+            document = self._site.get(f"/api/sessions/{quote(held.session_id or '')}")
+        except UnreachableError:
             held.complaints["http"] = "GET /api/sessions/{id} does not find the session"
             return
         held.state = document.get("state", MISSING)
@@ -174,43 +178,12 @@ class Conversations:
                 held.complaints.setdefault(probe.name, "left no trace in the session's activity")
 
 
-def _complaint(outcome: Outcome, session_id: str | None) -> str:
+def _complaint(answer: Answer, session_id: str | None) -> str:
     """Return what is wrong with the session of one turn, or nothing."""
-    if outcome.problem is not None:
-        return str(outcome)
-    if outcome.session_id is None:
+    if answer.problem is not None:
+        return str(answer)
+    if answer.session_id is None:
         return "ran without a session" if session_id else "started no session"
-    if session_id and outcome.session_id != session_id:
+    if session_id and answer.session_id != session_id:
         return "ran in another session than the one it was given"
     return ""
-
-
-def _differences(
-    held: Conversation, reference: Conversation, *, results: bool, comparable: bool
-) -> dict[str, str]:
-    """Return how a conversation differs from the one on a single channel, by channel.
-
-    Where a session got lost, the results and the state differ as a matter of course.
-    """
-    if held.complaints or not comparable:
-        return held.complaints
-    found: dict[str, str] = {}
-    pairs = zip(held.outcomes, reference.outcomes, strict=True)
-    for turn, (outcome, wanted) in enumerate(pairs if results else ()):
-        place = first_difference(wanted.result, outcome.result)
-        if place is not None:
-            pointer, expected, got = place
-            at = f" at {pointer}" if pointer else ""
-            text = f"turn {turn + 1}: {shown(got)} instead of {shown(expected)}{at}"
-            found.setdefault(held.channels[turn], text)
-    if not found and held.state is not MISSING:
-        difference = state_difference(held.state, reference)
-        return {", ".join(held.channels): difference} if difference else {}
-    return found
-
-
-def state_difference(state: Any, reference: Conversation) -> str:
-    """Return how the state that a conversation left differs, if it does."""
-    if identical(state, reference.state):
-        return ""
-    return f"left the state {shown(state)} instead of {shown(reference.state)}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kaizen_nexus.testing.http_probe import OK, HttpClient, NoAnswerError
-from kaizen_nexus.testing.outcome import NO_ANSWER, UNEXPECTED, Outcome
+from kaizen_nexus.channels.cli.response import UnreachableError
+from kaizen_nexus.testing.answers import NO_ANSWER, UNEXPECTED, Answer
+from kaizen_nexus.testing.http import Site
 
-__all__ = ["OPERATIONS", "Meter", "Records", "bounds_of", "complaint_about"]
+__all__ = ["OPERATIONS", "Meter", "bounds_of", "complaint_about"]
 
 PATH = "/metrics.json"
 OPERATIONS = ("api", "cli", "mcp")
@@ -17,55 +18,46 @@ Records = Mapping[str, int]
 
 
 class Meter:
-    """Reads the server's counts of records.
+    """Reads how often the server has recorded each operation, beginning with its construction.
 
     Parameters
     ----------
-    http
-        What asks the server.
+    site
+        The server.
     """
 
-    def __init__(self, http: HttpClient) -> None:
-        self._http = http
-        self._last: Records | None = None
+    def __init__(self, site: Site) -> None:
+        self._site = site
         self.failure = ""
         """Why there are no counts, if there are none."""
+        self._last = self._read()
 
-    async def start(self) -> None:
-        """Take what has been recorded so far as the beginning."""
-        self._last = await self._read()
-
-    async def since(self) -> Records | None:
+    def since(self) -> Records | None:
         """Return what was recorded since the last time, or None if that cannot be told."""
-        before, after = self._last, await self._read()
+        before, after = self._last, self._read()
         self._last = after
         if before is None or after is None:
             return None
         return {name: after[name] - before[name] for name in after}
 
-    async def _read(self) -> Records | None:
+    def _read(self) -> Records | None:
         try:
-            reply = await self._http.request("GET", PATH)
-        except NoAnswerError as error:
-            self.failure = f"GET {PATH}: {error}"
-            return None
-        answer = reply.json()
-        try:
-            operations = answer["operations"]
+            operations = self._site.get(PATH)["operations"]
             return {name: int(operations[name]["count"]) for name in (*OPERATIONS, SYNC)}
+        except UnreachableError as error:
+            self.failure = str(error)
         except (KeyError, TypeError, ValueError):
-            status = "has no operations" if reply.status == OK else f"was answered {reply.status}"
-            self.failure = f"GET {PATH} {status}"
-            return None
+            self.failure = f"GET {PATH} has no operations"
+        return None
 
 
-def bounds_of(outcome: Outcome) -> tuple[int, int] | None:
+def bounds_of(answer: Answer) -> tuple[int, int] | None:
     """Return how often a call is to be recorded, at least and at most; None if anything goes.
 
     Every run of a workflow that exists is recorded once, whatever comes of it. Wrong inputs may
     have been found before there was a run: by the command line's own parser, for example.
     """
-    slug = None if outcome.problem is None else outcome.problem.slug
+    slug = None if answer.problem is None else answer.problem.slug
     if slug in {UNEXPECTED, NO_ANSWER}:
         return None
     if slug == "invalid-inputs":
@@ -73,9 +65,9 @@ def bounds_of(outcome: Outcome) -> tuple[int, int] | None:
     return (0, 0) if slug == "workflow-not-found" else (1, 1)
 
 
-def complaint_about(operation: str, outcome: Outcome, records: Records) -> str:
+def complaint_about(operation: str, answer: Answer, records: Records) -> str:
     """Return what is wrong with the records of one call, or nothing."""
-    bounds = bounds_of(outcome)
+    bounds = bounds_of(answer)
     if bounds is None:
         return ""
     least, most = bounds
@@ -87,10 +79,9 @@ def complaint_about(operation: str, outcome: Outcome, records: Records) -> str:
         for other in OPERATIONS
         if other != operation and records[other]
     ]
-    if outcome.problem is None:
-        expected = int(outcome.session_id is not None)
-        if records[SYNC] != expected:
-            found.append(f"{SYNC} {_times(records[SYNC])} instead of {_times(expected)}")
+    expected = int(answer.session_id is not None)
+    if answer.problem is None and records[SYNC] != expected:
+        found.append(f"{SYNC} {_times(records[SYNC])} instead of {_times(expected)}")
     return f"recorded {', '.join(found)}" if found else ""
 
 

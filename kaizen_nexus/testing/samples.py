@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from kaizen_nexus.testing.validation import complaint
+from kaizen_nexus._extras import missing_extra
 
-__all__ = ["NoSampleError", "Sampler"]
+__all__ = ["NoSampleError", "Sampler", "complaint", "require_validator"]
 
 Schema = Mapping[str, Any]
 
@@ -17,6 +18,8 @@ TEXT = "it's “naïve” 漢字 🚀"
 """Holds what shells, encodings and JSON treat specially."""
 MAX_DEPTH = 6
 MAX_LENGTH = 10_000
+NO_DEFAULT = object()
+"""Equals no value."""
 _REFERENCE = "#/$defs/"
 _FORMATS = {
     "date-time": "2026-02-28T12:30:00Z",
@@ -36,12 +39,38 @@ _BASE64 = "c2FtcGxl"
 _WRONG: tuple[Any, ...] = (12_345, "not this", [], {}, True, None, [[]], 0.5)
 
 
-NO_DEFAULT = object()
-"""Equals no value."""
-
-
 class NoSampleError(ValueError):
     """No value that the schema takes could be derived; the message says for what."""
+
+
+def require_validator() -> None:
+    """Import the validator.
+
+    Raises
+    ------
+    ImportError
+        It is not installed; the message says how to install it.
+    """
+    try:
+        importlib.import_module("jsonschema")
+    except ImportError as error:
+        missing_extra("nexus check", "testing", error)
+
+
+def complaint(schema: Schema, value: Any) -> str:
+    """Return why `value` does not match `schema`, or nothing.
+
+    A validator decides that no channel uses. References lead to places in `schema` itself; others
+    are not followed, least of all over the network, and are taken to admit anything.
+    """
+    jsonschema = importlib.import_module("jsonschema")  # by name, since it publishes no types
+    referencing = importlib.import_module("referencing")
+    validator = jsonschema.Draft202012Validator(schema, registry=referencing.Registry())
+    try:
+        error = next(validator.iter_errors(value), None)
+    except referencing.exceptions.Unresolvable:
+        return ""
+    return "" if error is None else str(error.message)
 
 
 class Sampler:
@@ -82,10 +111,8 @@ class Sampler:
         inputs = self.required_only()
         for name in self._properties:
             if name not in inputs:
-                try:
+                with contextlib.suppress(NoSampleError):
                     inputs[name] = self._input(name)
-                except NoSampleError:
-                    continue
         return self._checked({name: inputs[name] for name in self._properties if name in inputs})
 
     def wrong(self) -> tuple[str, Any] | None:
@@ -97,19 +124,18 @@ class Sampler:
         return None
 
     def _input(self, name: str) -> Any:
-        schema = self._properties.get(name, {})
-        return self._first_of(name, schema, schema.get("default", NO_DEFAULT), 0)
+        return self._first_of(name, self._properties.get(name, {}), 0)
 
-    def _first_of(self, name: str, schema: Schema, other_than: Any, depth: int) -> Any:
-        """Return the first candidate that is not `other_than`, or at worst that one."""
+    def _first_of(self, name: str, schema: Schema, depth: int) -> Any:
+        """Return the first candidate that is not the default, or at worst that one."""
+        default = schema.get("default", NO_DEFAULT)
         fallback = []
         # The candidates of a schema are few, but what a validator refuses may be all of them.
         for candidate in itertools.islice(self._candidates(schema, depth), MAX_LENGTH):
-            if not self._admits(schema, candidate):
-                continue
-            if type(candidate) is not type(other_than) or candidate != other_than:
-                return candidate
-            fallback.append(candidate)
+            if self._admits(schema, candidate):
+                if type(candidate) is not type(default) or candidate != default:
+                    return candidate
+                fallback.append(candidate)
         if fallback:
             return fallback[0]
         raise NoSampleError(f"no value for {name!r} can be derived from its schema")
@@ -148,30 +174,26 @@ class Sampler:
         return (True, False) if kind == "boolean" else (None,)
 
     def _arrays(self, schema: Schema, depth: int) -> Iterator[list[Any]]:
-        prefix = schema.get("prefixItems", ())
-        items = schema.get("items")
+        prefix, items = schema.get("prefixItems", ()), schema.get("items") or {}
         length = max(int(schema.get("minItems", 0)), len(prefix), 1)
-        schemas = [*prefix, *[items or {}] * (length - len(prefix))]
         if depth < MAX_DEPTH and length <= MAX_LENGTH:
+            schemas = [*prefix, *[items] * (length - len(prefix))]
             with contextlib.suppress(NoSampleError):
-                yield [self._first_of("an item", each, NO_DEFAULT, depth + 1) for each in schemas]
+                yield [self._first_of("an item", each, depth + 1) for each in schemas]
             if schema.get("uniqueItems") and length > 1:
-                distinct = self._candidates(items or {}, depth + 1)
-                yield list(itertools.islice(distinct, length))
+                yield list(itertools.islice(self._candidates(items, depth + 1), length))
         yield []
 
     def _objects(self, schema: Schema, depth: int) -> Iterator[dict[str, Any]]:
-        properties: Mapping[str, Schema] = schema.get("properties", {})
         required = set(schema.get("required", ()))
         value = {}
-        for name, each in properties.items():
-            if depth >= MAX_DEPTH and name not in required:
-                continue
-            try:
-                value[name] = self._first_of(name, each, each.get("default", NO_DEFAULT), depth + 1)
-            except NoSampleError:
-                if name in required:
-                    return
+        for name, each in schema.get("properties", {}).items():
+            if depth < MAX_DEPTH or name in required:
+                try:
+                    value[name] = self._first_of(name, each, depth + 1)
+                except NoSampleError:
+                    if name in required:
+                        return
         additional = schema.get("additionalProperties")
         if not value and depth < MAX_DEPTH and isinstance(additional, Mapping):
             for candidate in self._candidates(additional, depth + 1):
@@ -204,10 +226,8 @@ def _numbers(schema: Schema, step: float) -> Iterator[float]:
     """Yield a number near the default, or near a bound."""
     default = schema.get("default")
     if isinstance(default, (int, float)) and not isinstance(default, bool):
-        yield default + step
-        yield default - step
-    yield step
-    yield step + 1
+        yield from (default + step, default - step)
+    yield from (step, step + 1)
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
     high = schema.get("maximum", schema.get("exclusiveMaximum"))
     if low is not None and high is not None and isinstance(step, float):

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from kaizen_nexus.channels.cli.command import HelpRequested, WorkflowCommand
-from kaizen_nexus.testing.catalogue import Deployed
-from kaizen_nexus.testing.cli_probe import CliProbe
-from kaizen_nexus.testing.http_probe import HttpClient, NoAnswerError
-from kaizen_nexus.testing.mcp_probe import session_argument
-from kaizen_nexus.testing.outcome import MISSING, clipped, first_difference, shown
-from kaizen_nexus.testing.program import COLUMNS
+from kaizen_nexus.channels.cli.response import UnreachableError
+from kaizen_nexus.testing.answers import MISSING, clipped, first_difference, shown
+from kaizen_nexus.testing.cli import CliProbe
+from kaizen_nexus.testing.http import Deployed, Site
+from kaizen_nexus.testing.mcp import session_argument
 from kaizen_nexus.testing.report import APP, Report
+from kaizen_nexus.testing.serving import COLUMNS
 
 __all__ = ["compare_help", "compare_openapi", "compare_tool", "compare_tool_names", "fetch_openapi"]
 
@@ -25,11 +25,11 @@ _COMPONENT = "#/components/schemas/"
 Tool = Mapping[str, Any]
 
 
-async def fetch_openapi(http: HttpClient) -> Any:
+def fetch_openapi(site: Site) -> Any:
     """Return the OpenAPI document, or None if there is none."""
     try:
-        return (await http.request("GET", OPENAPI)).json()
-    except NoAnswerError:
+        return site.get(OPENAPI)
+    except UnreachableError:
         return None
 
 
@@ -88,9 +88,9 @@ def compare_tool(
     _compare(report, workflow.name, "result", workflow.output_schema, (channel, result))
 
 
-async def compare_help(report: Report, workflow: Deployed, cli: CliProbe) -> None:
+def compare_help(report: Report, workflow: Deployed, cli: CliProbe) -> None:
     """Compare the options that ``nexus run NAME --help`` shows."""
-    done = await cli.execute("run", workflow.name, "--help")
+    done = cli.execute(workflow.name, "--help")
     report.compared(workflow.name, "schema")
     if done.exit_code:
         found = {cli.name: clipped(f"exit code {done.exit_code}: {done.stderr}")}

@@ -3,55 +3,54 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import click
 
-from kaizen_nexus.testing.report import (
-    APP,
-    ASPECTS,
-    DIFFERS,
-    NOT_COMPARED,
-    SAME,
-    Difference,
-    Report,
-)
+from kaizen_nexus.testing.report import APP, ASPECTS, DIFFERS, NOT_COMPARED, SAME, Report
 
 __all__ = ["format_report"]
 
 MAX_INPUTS = 200
 """How much of the inputs that were used is shown, in characters."""
 GAP = "  "
-_COLOURS = {SAME: "green", DIFFERS: "red", NOT_COMPARED: "bright_black"}
-_LABELS = {SAME: "same", DIFFERS: "DIFFERS", NOT_COMPARED: "-"}
+_LABELS = {
+    SAME: ("same", "green"),
+    DIFFERS: ("DIFFERS", "red"),
+    NOT_COMPARED: ("-", "bright_black"),
+}
+_COLUMN = len("DIFFERS")
 
 
-def format_report(report: Report) -> str:
-    """Return the report, with terminal colours; `click.echo` takes them out where they do not go.
+def format_report(report: Report, *, colour: bool = True) -> str:
+    """Return the report as ``nexus check`` prints it.
 
     Parameters
     ----------
     report
         What to show.
+    colour
+        Whether to colour it; `click.echo` takes colours out where they do not go.
     """
-    parts = [_channels(report), _overview(report)]
-    if report.differences:
-        parts.append(_differences(report.differences))
-    if report.notes:
-        lines = (f"{GAP}{note.workflow}, {note.aspect}: {note.text}" for note in report.notes)
-        parts.append("\n".join(["Not compared, or not fully:", *lines]))
-    if report.inputs:
-        parts.append(_inputs(report))
-    parts.append(_verdict(report))
-    return "\n\n".join(parts)
-
-
-def _channels(report: Report) -> str:
-    rows = [
+    channels = [
         (channel.name, channel.detail if channel.available else f"not available: {channel.detail}")
         for channel in report.channels
     ]
-    return "\n".join(["Channels:", *_aligned(rows)])
+    parts = [_section("Channels:", channels), _overview(report)]
+    if report.differences:
+        parts.append(_differences(report))
+    if report.notes:
+        rows = [(f"{note.workflow}, {note.aspect}: {note.text}",) for note in report.notes]
+        parts.append(_section("Not compared, or not fully:", rows))
+    if report.inputs:
+        rows_of_inputs = []
+        for used in report.inputs:
+            text = json.dumps(used.inputs, ensure_ascii=False)
+            text = text if len(text) <= MAX_INPUTS else f"{text[: MAX_INPUTS - 3]}..."
+            rows_of_inputs.append((used.workflow, used.case, used.origin, text))
+        parts.append(_section("Inputs:", rows_of_inputs))
+    text = "\n\n".join([*parts, _verdict(report)])
+    return text if colour else click.unstyle(text)
 
 
 def _overview(report: Report) -> str:
@@ -59,58 +58,46 @@ def _overview(report: Report) -> str:
     if any(report.status(APP, aspect) != NOT_COMPARED for aspect in ASPECTS):
         names.append(APP)
     width = max(len(name) for name in ["WORKFLOW", *names])
-    column = max(len(label) for label in _LABELS.values())
-    titles = [f"{'WORKFLOW':{width}}", *(f"{aspect.upper():{column}}" for aspect in ASPECTS)]
+    titles = [f"{'WORKFLOW':{width}}", *(f"{aspect.upper():{_COLUMN}}" for aspect in ASPECTS)]
     lines = [GAP.join(titles).rstrip()]
     for name in names:
         cells = []
         for aspect in ASPECTS:
             status = report.status(name, aspect)
-            label = click.style(_LABELS[status], fg=_COLOURS[status], bold=status == DIFFERS)
-            padding = "" if aspect == ASPECTS[-1] else " " * (column - len(_LABELS[status]))
-            cells.append(label + padding)
+            label, colour = _LABELS[status]
+            padding = "" if aspect == ASPECTS[-1] else " " * (_COLUMN - len(label))
+            cells.append(click.style(label, fg=colour, bold=status == DIFFERS) + padding)
         lines.append(GAP.join([f"{name:{width}}", *cells]))
     return "\n".join(lines)
 
 
-def _differences(differences: Iterable[Difference]) -> str:
+def _differences(report: Report) -> str:
     rows: list[tuple[str, ...]] = [("WORKFLOW", "ASPECT", "CASE", "CHANNELS", "FOUND")]
-    for each in differences:
+    for each in report.differences:
         labels = (each.workflow, each.aspect, each.case)
         for channels, found in each.found.items():
             rows.append((*labels, channels, found))
             labels = ("", "", "")
-    return "\n".join([click.style("Differences:", fg="red", bold=True), *_aligned(rows)])
-
-
-def _inputs(report: Report) -> str:
-    rows = []
-    for used in report.inputs:
-        text = json.dumps(used.inputs, ensure_ascii=False)
-        text = text if len(text) <= MAX_INPUTS else f"{text[: MAX_INPUTS - 3]}..."
-        rows.append((used.workflow, used.case, used.origin, text))
-    return "\n".join(["Inputs:", *_aligned(rows)])
+    return _section(click.style("Differences:", fg="red", bold=True), rows)
 
 
 def _verdict(report: Report) -> str:
-    number = len(report.differences)
-    verdict = "no difference" if report.agrees else _counted(number, "difference")
-    colour = "green" if report.agrees else "red"
+    verdict = "no difference" if report.ok else _counted(len(report.differences), "difference")
     return (
-        f"{click.style(verdict, fg=colour, bold=True)}: {report.target}, "
+        f"{click.style(verdict, fg='green' if report.ok else 'red', bold=True)}: {report.target}, "
         f"{_counted(len(report.workflows), 'workflow')}, {_counted(report.calls, 'call')}, "
         f"{report.seconds:.1f} s"
     )
 
 
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return the rows as lines whose columns begin below each other; the last is not padded."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    lines = []
-    for *cells, last in rows:
-        padded = (f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True))
-        lines.append(GAP + GAP.join([*padded, last]))
-    return lines
+def _section(title: str, rows: Sequence[tuple[str, ...]]) -> str:
+    """Return the rows below a title, in columns that begin below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [title]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False))
+        lines.append(GAP + GAP.join([*cells, row[-1]]))
+    return "\n".join(lines)
 
 
 def _counted(number: int, noun: str) -> str:

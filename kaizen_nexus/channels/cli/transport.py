@@ -15,7 +15,7 @@ from kaizen_nexus.channels.cli.response import Receiver, Reply, UnreachableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 __all__ = [
     "KEPT_OUT",
@@ -66,6 +66,7 @@ def request(
     body: bytes = b"",
     *,
     timeout: float,
+    headers: Mapping[str, str] | None = None,
     lines: dict[str, Callable[[bytes], bool]] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Reply:
@@ -84,6 +85,8 @@ def request(
     timeout
         Seconds that the exchange may take in all, not counting the resolution of the host's name;
         connecting to one address may take 5 of them.
+    headers
+        Headers to send besides; an ``Accept`` replaces ``application/json``.
     lines
         For media types whose bodies are lines: what is given each line as soon as it has arrived.
         The first one for which it returns False begins what the answer then has as its body.
@@ -106,14 +109,14 @@ def request(
     scheme, host, port, prefix = split_url(url)
     deadline = clock() + timeout
     authority = f"[{host}]" if ":" in host else host
-    credentials = "".join(f"{name}: {value}\r\n" for name, value in authorization().items())
+    sent = {"Accept": "application/json", "Content-Type": "application/json"}
+    sent |= authorization() | dict(headers or {})
+    sent_lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
     head = (
         f"{method} {prefix}{path} HTTP/1.1\r\n"
         f"Host: {authority}:{port}\r\n"
-        "Accept: application/json\r\n"
-        "Content-Type: application/json\r\n"
+        f"{sent_lines}"
         f"Content-Length: {len(body)}\r\n"
-        f"{credentials}"
         "Connection: close\r\n\r\n"
     ).encode("ascii")
     try:

@@ -64,7 +64,6 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> bool:
     ("arguments", "expected"),
     [
         (["nothing:app"], "there is no module 'nothing'"),
-        ([f"{APPS}:missing"], "has no 'missing'"),
         ([f"{APPS}:nothing_deployed"], "no workflow is deployed"),
         ([f"{APPS}:not_an_app"], "not_an_app is of type int, not Nexus: GET /api/workflows"),
         ([f"{APPS}:counted_twice", "--workflow", "nots"], "did you mean 'notes'?"),
@@ -82,29 +81,7 @@ def test_what_cannot_be_checked_is_exit_code_2(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", "holds no inputs"),
-        ("[]", "holds no inputs"),
-        ("{", "malformed JSON"),
-        ('"notes"', 'expected {"workflow": NAME, "inputs": {...}}'),
-        ('{"notes": {"fact": "a"}}', "'notes' must be an array of objects"),
-        ('[{"workflow": "notes"}]', "element 1: expected"),
-        ('[{"workflow": 1, "inputs": {}}]', "element 1: 'workflow' must be a workflow's name"),
-        ('[{"workflow": "notes", "inputs": []}]', "element 1: 'inputs' must be an object"),
-        ('{"workflow": "notes", "inputs": {}}\n{"workflow": "n', "line 2: malformed JSON"),
-        ('{"notes": [{"fact": NaN}]}', "NaN is not JSON"),
-        ('{"nots": [{}]}', "--inputs: no workflow named 'nots' is deployed; did you mean 'notes'?"),
-    ],
-)
-def test_inputs_that_make_no_sense(check: Check, tmp_path: Path, text: str, expected: str) -> None:
-    (tmp_path / "inputs").write_text(text, encoding="utf-8")
-    done = check(f"{APPS}:counted_twice", "--inputs", "inputs")
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert expected in done.stderr
-
-
+@pytest.mark.slow
 def test_a_call_that_takes_too_long_is_a_difference_and_not_for_ever(
     check: Check, service: Callable[[str], str], tmp_path: Path
 ) -> None:
@@ -113,14 +90,13 @@ def test_a_call_that_takes_too_long_is_a_difference_and_not_for_ever(
             "seconds: float = 0.0", "seconds: float = 0.0, session=None"
         )
     )
-    started = time.monotonic()
     done = check(target, "--timeout", "1")
     assert done.exit_code == 1, done.stdout + done.stderr
     assert "no-answer: no answer within 1 s" in done.stdout
-    assert time.monotonic() - started < 60
     assert processes(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_server_that_ends_is_said_to_have_ended(
     check: Check, service: Callable[[str], str]
 ) -> None:
@@ -129,6 +105,7 @@ def test_a_server_that_ends_is_said_to_have_ended(
     assert "the server ended with exit code 9 while 'wait' ran" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", ["starting", "calling"])
 def test_a_signal_leaves_no_process_behind(
@@ -146,10 +123,11 @@ def test_a_signal_leaves_no_process_behind(
         process.kill()
         process.communicate()
     assert (process.returncode, err) == (130, "Interrupted.\n")
-    assert wait_until(lambda: not processes(tmp_path), 10)
+    assert processes(tmp_path) == []
     assert not list(Path(tmp_path).glob("nexus-check-*"))
 
 
+@pytest.mark.slow
 def test_the_servers_output_is_kept_where_it_is_wanted(check: Check, tmp_path: Path) -> None:
     done = check(f"{APPS}:counted_twice", "--log", "servers.log")
     assert done.exit_code == 1
@@ -189,6 +167,7 @@ def on_a_terminal(check: Check, *arguments: str, **environment: str) -> tuple[in
         os.close(terminal)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_colour_and_progress_on_a_terminal_alone(check: Check) -> None:
     code, shown = on_a_terminal(check, f"{APPS}:counted_twice")
@@ -200,6 +179,7 @@ def test_colour_and_progress_on_a_terminal_alone(check: Check) -> None:
     assert "\033" not in plain.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_no_colour_where_none_is_wanted(check: Check) -> None:
     _, shown = on_a_terminal(check, f"{APPS}:counted_twice", NO_COLOR="1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import click
@@ -14,16 +15,18 @@ from hypothesis import strategies as st
 from kaizen_nexus.agents.adapters import as_workflow
 from kaizen_nexus.channels.cli.command import WorkflowCommand
 from kaizen_nexus.channels.cli.values import JsonText
-from kaizen_nexus.testing.cli_arguments import command_line
-from kaizen_nexus.testing.metrics import complaint_about
-from kaizen_nexus.testing.outcome import (
+from kaizen_nexus.testing.answers import (
     NO_ANSWER,
     UNEXPECTED,
-    Outcome,
+    Answer,
     first_difference,
     groups_of,
     identical,
 )
+from kaizen_nexus.testing.cases import read_cases
+from kaizen_nexus.testing.cli import command_line
+from kaizen_nexus.testing.metrics import complaint_about
+from kaizen_nexus.testing.report import CannotCheckError
 from kaizen_nexus.testing.samples import NoSampleError, Sampler
 
 
@@ -199,21 +202,58 @@ class TestSameness:
         assert found is None or list(map(type, found)) == list(map(type, expected))
 
     def test_a_member_that_is_missing(self) -> None:
-        assert groups_of({"a": Outcome({"x": None}), "b": Outcome({})}) == {
+        assert groups_of({"a": Answer({"x": None}), "b": Answer({})}) == {
             "a": "at /x: null",
             "b": "at /x: nothing",
         }
 
     def test_problems_are_the_same_if_they_are_about_the_same(self) -> None:
-        one = Outcome.failed("invalid-inputs", "in these words", frozenset({"a", "b"}))
-        other = Outcome.failed("invalid-inputs", "in others", frozenset({"b"}))
-        elsewhere = Outcome.failed("invalid-inputs", "", frozenset({"c"}))
+        one = Answer.failed("invalid-inputs", "in these words", frozenset({"a", "b"}))
+        other = Answer.failed("invalid-inputs", "in others", frozenset({"b"}))
+        elsewhere = Answer.failed("invalid-inputs", "", frozenset({"c"}))
         assert one.agrees_with(other)
         assert not one.agrees_with(elsewhere)
-        assert not one.agrees_with(Outcome.failed("agent-failed"))
-        assert not one.agrees_with(Outcome())
-        unlike = [Outcome.failed(UNEXPECTED, text) for text in "ab"]
+        assert not one.agrees_with(Answer.failed("agent-failed"))
+        assert not one.agrees_with(Answer())
+        unlike = [Answer.failed(UNEXPECTED, text) for text in "ab"]
         assert not unlike[0].agrees_with(unlike[1])
+
+
+END = "\n\n"
+LINES = f'{{"workflow": "a", "inputs": {{"n": 1}}}}{END}{{"workflow": "a", "inputs": {{"n": 2}}}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "holds no inputs"),
+        ("[]", "holds no inputs"),
+        ("{", "malformed JSON"),
+        ('"notes"', 'expected {"workflow": NAME, "inputs": {...}}'),
+        ('{"notes": {"fact": "a"}}', "'notes' must be an array of objects"),
+        ('[{"workflow": "notes"}]', "element 1: expected"),
+        ('[{"workflow": 1, "inputs": {}}]', "element 1: 'workflow' must be a workflow's name"),
+        ('[{"workflow": "notes", "inputs": []}]', "element 1: 'inputs' must be an object"),
+        ('{"workflow": "notes", "inputs": {}}\n{"workflow": "n', "line 2: malformed JSON"),
+        ('{"notes": [{"fact": NaN}]}', "NaN is not JSON"),
+    ],
+)
+def test_inputs_that_make_no_sense(tmp_path: Path, text: str, expected: str) -> None:
+    file = tmp_path / "inputs"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(CannotCheckError) as caught:
+        read_cases(file)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": [{"n": 1}, {"n": 2}]}', LINES, f"[{LINES.replace(END, ',')}]"]
+)
+def test_inputs_in_each_form(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "inputs"
+    file.write_text(text, encoding="utf-8")
+    assert [case.inputs for case in read_cases(file)["a"]] == [{"n": 1}, {"n": 2}]
 
 
 NO_RECORDS = {"api": 0, "cli": 0, "mcp": 0, "session_sync": 0}
@@ -221,31 +261,31 @@ NO_RECORDS = {"api": 0, "cli": 0, "mcp": 0, "session_sync": 0}
 
 class TestRecords:
     @pytest.mark.parametrize(
-        ("outcome", "records", "expected"),
+        ("answer", "records", "expected"),
         [
-            (Outcome(), {"api": 1}, ""),
-            (Outcome(), {}, "recorded api 0 times instead of once"),
-            (Outcome(), {"api": 2}, "recorded api 2 times instead of once"),
-            (Outcome(), {"api": 1, "mcp": 1}, "recorded mcp once though it is another channel"),
+            (Answer(), {"api": 1}, ""),
+            (Answer(), {}, "recorded api 0 times instead of once"),
+            (Answer(), {"api": 2}, "recorded api 2 times instead of once"),
+            (Answer(), {"api": 1, "mcp": 1}, "recorded mcp once though it is another channel"),
             (
-                Outcome(),
+                Answer(),
                 {"api": 1, "session_sync": 1},
                 "recorded session_sync once instead of 0 times",
             ),
-            (Outcome(session_id="x"), {"api": 1, "session_sync": 1}, ""),
-            (Outcome.failed("agent-failed"), {}, "recorded api 0 times instead of once"),
-            (Outcome.failed("invalid-inputs"), {}, ""),
-            (Outcome.failed("invalid-inputs"), {"api": 1}, ""),
+            (Answer(session_id="x"), {"api": 1, "session_sync": 1}, ""),
+            (Answer.failed("agent-failed"), {}, "recorded api 0 times instead of once"),
+            (Answer.failed("invalid-inputs"), {}, ""),
+            (Answer.failed("invalid-inputs"), {"api": 1}, ""),
             (
-                Outcome.failed("workflow-not-found"),
+                Answer.failed("workflow-not-found"),
                 {"api": 1},
                 "recorded api once instead of 0 times",
             ),
-            (Outcome.failed(NO_ANSWER), {"api": 5}, ""),
+            (Answer.failed(NO_ANSWER), {"api": 5}, ""),
         ],
     )
-    def test_complaints(self, outcome: Outcome, records: dict[str, int], expected: str) -> None:
-        assert complaint_about("api", outcome, {**NO_RECORDS, **records}) == expected
+    def test_complaints(self, answer: Answer, records: dict[str, int], expected: str) -> None:
+        assert complaint_about("api", answer, {**NO_RECORDS, **records}) == expected
 
 
 def test_the_command_is_listed() -> None:

@@ -1,4 +1,4 @@
-"""What came of one call, in terms that are the same for every channel."""
+"""What came of one call, in terms that are the same for every channel, and how two compare."""
 
 from __future__ import annotations
 
@@ -7,11 +7,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["MISSING", "Outcome", "Problem", "first_difference", "groups_of", "identical", "shown"]
+from kaizen_nexus.runtime.errors import AgentFailedError, SessionNotFoundError
+
+__all__ = [
+    "MISSING",
+    "NO_ANSWER",
+    "UNEXPECTED",
+    "Answer",
+    "Problem",
+    "clipped",
+    "first_difference",
+    "groups_of",
+    "identical",
+    "problem_in",
+    "shown",
+]
 
 SHOWN_LENGTH = 160
 UNEXPECTED = "unexpected"
 NO_ANSWER = "no-answer"
+_LIMITS = {
+    "the agent yielded more than ": "result-too-large",
+    ", which is the limit; try again": "overloaded",
+    " has failed too often and is not called for a while; ": "quarantined",
+    "the session table holds ": "session-limit",
+}
 
 
 class _Missing:
@@ -48,7 +68,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Answer:
     """A result, or a problem."""
 
     result: Any = None
@@ -56,11 +76,11 @@ class Outcome:
     problem: Problem | None = None
 
     @classmethod
-    def failed(cls, slug: str, detail: str = "", inputs: frozenset[str] = frozenset()) -> Outcome:
-        """Return the outcome of a call that gave no result."""
+    def failed(cls, slug: str, detail: str = "", inputs: frozenset[str] = frozenset()) -> Answer:
+        """Return the answer to a call that gave no result."""
         return cls(problem=Problem(slug, detail, inputs))
 
-    def agrees_with(self, other: Outcome) -> bool:
+    def agrees_with(self, other: Answer) -> bool:
         """Whether both have the same result, or the same problem."""
         if self.problem is None or other.problem is None:
             return self.problem is other.problem and identical(self.result, other.result)
@@ -69,6 +89,22 @@ class Outcome:
     def __str__(self) -> str:
         """Return what a report shows of it."""
         return shown(self.result) if self.problem is None else clipped(str(self.problem))
+
+
+def problem_in(message: str, workflow: str) -> str:
+    """Return the slug of the problem that a message describes, or "" if it is none of ours.
+
+    The message about an agent or a session must be the exception's own text, word for word: a
+    channel that adds something, such as what the agent raised, does not say the same.
+    """
+    text = message.strip()
+    if text == str(AgentFailedError(workflow)):
+        return "agent-failed"
+    if text == str(SessionNotFoundError()):
+        return "session-not-found"
+    if text.startswith(f"no workflow named {workflow!r} is deployed"):
+        return "workflow-not-found"
+    return next((slug for part, slug in _LIMITS.items() if part in text), "")
 
 
 def identical(one: Any, other: Any) -> bool:
@@ -83,73 +119,57 @@ def first_difference(one: Any, other: Any, pointer: str = "") -> tuple[str, Any,
     """
     if type(one) is not type(other):
         return pointer, one, other
-    if isinstance(one, dict):
-        keys: list[Any] = [*one, *(key for key in other if key not in one)]
-        pairs = [(key, one.get(key, MISSING), other.get(key, MISSING)) for key in keys]
-    elif isinstance(one, list):
-        length = max(len(one), len(other))
-        pairs = [(i, _at(one, i), _at(other, i)) for i in range(length)]
-    else:
+    if isinstance(one, list):
+        one, other = dict(enumerate(one)), dict(enumerate(other))
+    elif not isinstance(one, dict):
         return None if one == other else (pointer, one, other)
-    for key, left, right in pairs:
+    for key in {**one, **other}:
         step = str(key).replace("~", "~0").replace("/", "~1")
-        found = first_difference(left, right, f"{pointer}/{step}")
-        if found is not None:
+        left, right = one.get(key, MISSING), other.get(key, MISSING)
+        if found := first_difference(left, right, f"{pointer}/{step}"):
             return found
     return None
 
 
-def groups_of(outcomes: Mapping[str, Outcome]) -> dict[str, str] | None:
+def groups_of(answers: Mapping[str, Answer]) -> dict[str, str] | None:
     """Return what each group of channels has come to, or None if all have come to the same.
 
     Parameters
     ----------
-    outcomes
+    answers
         By channel.
     """
-    groups = _grouped(outcomes)
+    groups: list[tuple[list[str], Answer]] = []
+    for name, answer in answers.items():
+        agreeing = (names for names, first in groups if first.agrees_with(answer))
+        if names := next(agreeing, None):
+            names.append(name)
+        else:
+            groups.append(([name], answer))
     if len(groups) == 1:
         return None
     (_, first), (_, second), *_ = groups
     place = None
-    if all(outcome.problem is None for _, outcome in groups):
+    if all(answer.problem is None for _, answer in groups):
         place = first_difference(first.result, second.result)
     if place is None or not place[0]:
-        return {", ".join(names): str(outcome) for names, outcome in groups}
+        return {", ".join(names): str(answer) for names, answer in groups}
     pointer = place[0]
     return {
-        ", ".join(names): f"at {pointer}: {shown(_resolve(outcome.result, pointer))}"
-        for names, outcome in groups
+        ", ".join(names): f"at {pointer}: {shown(_resolve(answer.result, pointer))}"
+        for names, answer in groups
     }
 
 
 def shown(value: Any) -> str:
     """Return a JSON value as a report shows it: on one line, and not too long."""
-    if value is MISSING:
-        return "nothing"
-    return clipped(json.dumps(value, ensure_ascii=False))
+    return "nothing" if value is MISSING else clipped(json.dumps(value, ensure_ascii=False))
 
 
 def clipped(text: str) -> str:
     """Return `text` on one line, and not too long for a table."""
     line = " ".join(text.split())
     return line if len(line) <= SHOWN_LENGTH else f"{line[: SHOWN_LENGTH - 3]}..."
-
-
-def _grouped(outcomes: Mapping[str, Outcome]) -> list[tuple[list[str], Outcome]]:
-    groups: list[tuple[list[str], Outcome]] = []
-    for name, outcome in outcomes.items():
-        for names, representative in groups:
-            if representative.agrees_with(outcome):
-                names.append(name)
-                break
-        else:
-            groups.append(([name], outcome))
-    return groups
-
-
-def _at(values: list[Any], index: int) -> Any:
-    return values[index] if index < len(values) else MISSING
 
 
 def _resolve(value: Any, pointer: str) -> Any:
