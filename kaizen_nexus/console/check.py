@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from kaizen_nexus.console.seconds import Seconds
+from kaizen_nexus.console.options import Seconds, output_option
 
 if TYPE_CHECKING:
     from kaizen_nexus.testing.report import Report
@@ -49,14 +49,7 @@ line makes no sense; 130 interrupted."""
     metavar="NAME",
     help="Check this workflow alone. May be repeated.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How to print the report.",
-)
+@output_option
 @click.option(
     "--timeout",
     type=Seconds(0, MAX_TIMEOUT, min_open=True),

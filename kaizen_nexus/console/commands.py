@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from kaizen_nexus.channels.cli.protocol import (
-    DEFAULT_TIMEOUT,
-    DEFAULT_URL,
-    EXIT_REFUSED,
-    EXIT_UNREACHABLE,
-)
 from kaizen_nexus.console.cache import cache
 from kaizen_nexus.console.check import check
 from kaizen_nexus.console.completion import ForwardedCommand, complete_argument
 from kaizen_nexus.console.keys import keys
-from kaizen_nexus.console.seconds import Seconds
+from kaizen_nexus.console.listing import list_workflows
+from kaizen_nexus.console.options import Seconds
 from kaizen_nexus.runtime.checks import MAX_SECONDS
 
 __all__ = ["nexus", "run_command"]
@@ -170,49 +163,6 @@ def run(argv: tuple[str, ...]) -> None:
     sys.exit(main(list(argv)))
 
 
-@nexus.command("list", short_help="List what is deployed.")
-@click.option(
-    "--url", envvar="NEXUS_URL", default=DEFAULT_URL, show_default=True, help="The server."
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How to print it.",
-)
-@click.option(
-    "--timeout",
-    type=Seconds(0, MAX_SECONDS, min_open=True),
-    default=DEFAULT_TIMEOUT,
-    show_default=True,
-    help="Seconds.",
-)
-def list_workflows(url: str, output: str, timeout: float) -> None:
-    """List what a running server has deployed, with the channels that it answers on."""
-    from kaizen_nexus.channels.cli.transport import BadUrlError, RefusedError, UnreachableError
-    from kaizen_nexus.console.listing import fetch_workflows, format_table
-    from kaizen_nexus.console.run import unreachable
-
-    try:
-        workflows = fetch_workflows(url, timeout)
-    except BadUrlError as error:
-        raise click.UsageError(str(error)) from None
-    except RefusedError as error:
-        click.echo(f"Error: the server at {url} {error}.", err=True)
-        sys.exit(EXIT_REFUSED)
-    except UnreachableError as error:
-        click.echo(unreachable(url, str(error)), err=True, nl=False)
-        sys.exit(EXIT_UNREACHABLE)
-    if output == "json":
-        click.echo(json.dumps({"workflows": workflows}, ensure_ascii=False, indent=2))
-    elif workflows:
-        click.echo(format_table(workflows, shutil.get_terminal_size().columns))
-    else:
-        click.echo("No workflow is deployed.", err=True)
-
-
 @nexus.command(short_help="Show the version.")
 def version() -> None:
     """Show the version, which core is in use, and the Python that runs it."""
@@ -252,6 +202,5 @@ def bench(arguments: tuple[str, ...]) -> None:
     sys.exit(main(arguments))
 
 
-nexus.add_command(check)
-nexus.add_command(cache)
-nexus.add_command(keys)
+for command in (list_workflows, cache, keys, check):
+    nexus.add_command(command)

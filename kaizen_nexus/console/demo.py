@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.metadata
 import importlib.util
 import json
@@ -11,10 +10,10 @@ import shlex
 import statistics
 import subprocess
 import sys
-import sysconfig
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +24,8 @@ import click
 import kaizen_nexus
 from kaizen_nexus import Nexus, deploy_multi_channel, get_deployment_cache
 from kaizen_nexus._extras import missing_extra
+from kaizen_nexus.testing.mcp_client import connect_http
+from kaizen_nexus.testing.serving import nexus_command
 
 __all__ = ["main"]
 
@@ -87,17 +88,10 @@ class Demo:
 
     def ask_cli(self) -> str:
         """Ask through the installed program, as a process of its own."""
-        command = [*program(), *shlex.split(self.identifiers["cli"])[1:]]
+        command = nexus_command(*shlex.split(self.identifiers["cli"])[1:])
+        options = ["--query", "And when to use it?", "--session", self.session_id, "-o", "json"]
         completed = subprocess.run(  # noqa: S603 - our own program, with arguments of our own
-            [
-                *command,
-                "--query",
-                "And when to use it?",
-                "--session",
-                self.session_id,
-                "-o",
-                "json",
-            ],
+            [*command, *options],
             env={**os.environ, "NEXUS_URL": self.app.url},
             capture_output=True,
             text=True,
@@ -110,16 +104,10 @@ class Demo:
         return check_answer(answer["result"], turn=2, holding="Production deployments")
 
     def ask_mcp(self) -> str:
-        """Ask through the protocol's own client."""
-        return asyncio.run(asyncio.wait_for(self._ask_mcp(), TIMEOUT))
-
-    async def _ask_mcp(self) -> str:
-        from kaizen_nexus.channels.mcp.client import connect
-
-        async with connect(f"{self.app.url}/mcp") as client:
-            tools = [tool["name"] for tool in (await client.list_tools())["tools"]]
-            expect("tools", tools, [self.identifiers["mcp"]])
-            result = await client.call_tool(
+        """Ask through a client of the protocol."""
+        with closing(connect_http(f"{self.app.url}/mcp", modern=True, timeout=TIMEOUT)) as client:
+            expect("tools", list(client.tools()), [self.identifiers["mcp"]])
+            result = client.call(
                 self.identifiers["mcp"],
                 {"query": "How do I configure session cleanup?", "session_id": self.session_id},
             )
@@ -189,15 +177,6 @@ def expect(what: str, found: object, expected: object) -> None:
     """Raise unless `found` is what was expected."""
     if found != expected:
         raise StepFailedError(f"{what}: expected {expected!r}, got {found!r}")
-
-
-def program() -> list[str]:
-    """Return how to start the installed ``nexus`` program of this environment."""
-    for name in ("nexus", "nexus.exe"):
-        script = Path(sysconfig.get_path("scripts")) / name
-        if script.exists():
-            return [str(script)]
-    return [sys.executable, "-m", "kaizen_nexus"]
 
 
 def load_example() -> ModuleType:

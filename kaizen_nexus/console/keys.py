@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import json
+import functools
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from kaizen_nexus.access.keyfile import create_key, list_keys, revoke_key
 from kaizen_nexus.access.keys import ApiKey, default_key_file
 from kaizen_nexus.channels.cli.protocol import EXIT_NOT_FOUND
+from kaizen_nexus.console.asking import aligned, print_json
+from kaizen_nexus.console.options import json_option
 
 __all__ = ["keys"]
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+file_option = click.option(
+    "--file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file of keys; default is $KAIZEN_NEXUS_KEYS, or nexus-keys.json here.",
+)
 
 
-def _options(command: Command) -> Command:
-    """Add the options of every command here."""
-    as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-    file = click.option(
-        "--file",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="The file of keys; default is $KAIZEN_NEXUS_KEYS, or nexus-keys.json here.",
-    )
-    return file(as_json(command))
+def _errors_told(command: Callable[..., None]) -> Callable[..., None]:
+    """Let `command` tell what is wrong with the file, instead of showing a traceback."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except (OSError, ValueError) as error:
+            raise click.ClickException(str(error)) from None
+
+    return run
 
 
 @click.group(short_help="Make, list and revoke API keys.")
@@ -49,18 +57,17 @@ def keys() -> None:
     help="A workflow that it is for, 'nexus:monitor', or '*' for everything; may be repeated.",
 )
 @click.option("--expires", "days", type=float, metavar="DAYS", help="Default: never.")
-@_options
+@file_option
+@json_option
+@_errors_told
 def create(
     *, name: str, scopes: tuple[str, ...], days: float | None, file: Path | None, as_json: bool
 ) -> None:
     """Make a key and print it: it is shown this once, and only its hash is kept."""
     path = _path(file)
-    try:
-        key, kept = create_key(path, name, scopes, days)
-    except (OSError, ValueError) as error:
-        raise click.ClickException(str(error)) from None
+    key, kept = create_key(path, name, scopes, days)
     if as_json:
-        _print_json({"key": key, **_shown(kept)})
+        print_json({"key": key, **_shown(kept)})
         return
     click.echo(key)
     click.echo(
@@ -71,40 +78,35 @@ def create(
 
 
 @keys.command("list", short_help="List the keys.")
-@_options
+@file_option
+@json_option
+@_errors_told
 def list_all(*, file: Path | None, as_json: bool) -> None:
     """List the keys of a file: not themselves, but what they are for."""
     path = _path(file)
-    try:
-        held = [_shown(key) for key in list_keys(path)]
-    except (OSError, ValueError) as error:
-        raise click.ClickException(str(error)) from None
+    held = [_shown(key) for key in list_keys(path)]
     if as_json:
-        _print_json({"keys": held})
+        print_json({"keys": held})
         return
     if not held:
         click.echo(f"{path} holds no keys.", err=True)
         return
     rows = [("ID", "NAME", "EXPIRES", "SCOPES")]
     rows += [(k["id"], k["name"], k["expires"] or "never", " ".join(k["scopes"])) for k in held]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+    click.echo(aligned(rows, left=4))
 
 
 @keys.command(short_help="Revoke a key.")
 @click.argument("key_id", metavar="ID")
-@_options
+@file_option
+@json_option
+@_errors_told
 def revoke(*, key_id: str, file: Path | None, as_json: bool) -> None:
     """Revoke the key of an id, as 'nexus keys list' shows it."""
     path = _path(file)
-    try:
-        revoked = revoke_key(path, key_id)
-    except (OSError, ValueError) as error:
-        raise click.ClickException(str(error)) from None
+    revoked = revoke_key(path, key_id)
     if as_json:
-        _print_json({"revoked": revoked})
+        print_json({"revoked": revoked})
     elif revoked:
         click.echo(f"Revoked {key_id}.", err=True)
     else:
@@ -128,7 +130,3 @@ def _day(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    click.echo(json.dumps(document, indent=2))

@@ -2,60 +2,38 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from typing import Any
 
 import click
 
-from kaizen_nexus.channels.cli.transport import KEPT_OUT, RefusedError, UnreachableError, request
+from kaizen_nexus.console.asking import fetch, print_json
+from kaizen_nexus.console.options import server_options
 
-__all__ = ["fetch_workflows", "format_table"]
+__all__ = ["list_workflows"]
 
 PATH = "/api/workflows"
-OK = 200
 MIN_SUMMARY = 20
-"""How much of a description is shown, in characters, even where it has to wrap."""
-_Workflow = dict[str, Any]
+"""How many characters of a description are shown, even where the line then wraps."""
 
 
-def fetch_workflows(url: str, timeout: float) -> list[_Workflow]:
-    """Return the server's description of each workflow.
-
-    Parameters
-    ----------
-    url
-        The server.
-    timeout
-        Seconds to wait.
-
-    Raises
-    ------
-    BadUrlError
-        The URL cannot be used.
-    RefusedError
-        The server does not let the caller in.
-    UnreachableError
-        There is no server, or one that is not kaizen-nexus.
-    """
-    reply = request("GET", url, PATH, timeout=timeout)
-    if reply.status in KEPT_OUT:
-        raise RefusedError(reply.status, reply.body)
-    if reply.status != OK:
-        raise UnreachableError(f"it answered with HTTP status {reply.status}")
-    try:
-        workflows = json.loads(reply.body)["workflows"]
-        return [
-            {**w, "name": str(w["name"]), "channels": [str(c) for c in w["channels"]]}
-            for w in workflows
-        ]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise UnreachableError("what answers there is another program") from None
+@click.command("list", short_help="List what is deployed.")
+@server_options
+def list_workflows(url: str, output: str, timeout: float) -> None:
+    """List what a running server has deployed, with the channels that it answers on."""
+    workflows = fetch(url, PATH, timeout, "workflows")["workflows"]
+    if output == "json":
+        print_json({"workflows": workflows})
+    elif workflows:
+        click.echo(_table(workflows, shutil.get_terminal_size().columns))
+    else:
+        click.echo("No workflow is deployed.", err=True)
 
 
-def format_table(workflows: list[_Workflow], width: int) -> str:
+def _table(workflows: list[dict[str, Any]], width: int) -> str:
     """Return one line for each workflow: name, channels, and the description's first line."""
-    names = max((len(w["name"]) for w in workflows), default=0)
-    channels = max((len(", ".join(w["channels"])) for w in workflows), default=0)
+    names = max(len(w["name"]) for w in workflows)
+    channels = max(len(", ".join(w["channels"])) for w in workflows)
     lines = []
     for workflow in workflows:
         name = workflow["name"]

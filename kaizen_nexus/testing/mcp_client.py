@@ -6,7 +6,6 @@ server are skipped.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import subprocess
@@ -110,7 +109,7 @@ class McpClient:
             params = {**params, "_meta": {f"{_META}{name}": meta[name] for name in meta}}
             headers["Mcp-Method"] = method
             if "name" in params:
-                headers["Mcp-Name"] = _header(params["name"])
+                headers["Mcp-Name"] = params["name"]
         message = {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params}
         answer = self._transport.ask(message, headers)
         if isinstance(error := answer.get("error"), dict):
@@ -269,11 +268,3 @@ def _parsed(text: bytes) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
-
-
-def _header(value: str) -> str:
-    """Return `value` as a header's: what a header cannot hold is encoded."""
-    plain = value.isascii() and value.isprintable() and value == value.strip()
-    if plain and not value.startswith("=?base64?"):
-        return value
-    return f"=?base64?{base64.b64encode(value.encode()).decode()}?="

@@ -21,7 +21,6 @@ __all__ = [
     "KEPT_OUT",
     "BadUrlError",
     "NoAnswerError",
-    "RefusedError",
     "Reply",
     "UnreachableError",
     "authorization",
@@ -44,19 +43,6 @@ class BadUrlError(ValueError):
 
 class NoAnswerError(UnreachableError):
     """There is a server, but its answer did not come in time."""
-
-
-class RefusedError(Exception):
-    """The server does not let the caller in, or not now."""
-
-    def __init__(self, status: int, body: bytes) -> None:
-        import json
-
-        try:
-            detail = json.loads(body)["detail"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            detail = "it does not say why"
-        super().__init__(f"refused with HTTP status {status}: {detail}")
 
 
 def request(
