@@ -23,7 +23,7 @@ from kaizen_nexus.testing.cases import (
     refusals_of,
 )
 from kaizen_nexus.testing.cli import CliProbe
-from kaizen_nexus.testing.comparison import Comparison, Probe
+from kaizen_nexus.testing.comparison import OPERATIONS, Comparison, Meter, Probe
 from kaizen_nexus.testing.conversations import ON_ONE_CHANNEL, Conversations
 from kaizen_nexus.testing.http import Deployed, HttpProbe, Site, chosen_of, fetch_deployed
 from kaizen_nexus.testing.mcp import McpProbe
@@ -34,7 +34,6 @@ from kaizen_nexus.testing.mcp_client import (
     connect_http,
     connect_stdio,
 )
-from kaizen_nexus.testing.metrics import OPERATIONS, Meter
 from kaizen_nexus.testing.report import APP, CannotCheckError, Channel, Report, UsedInputs
 from kaizen_nexus.testing.samples import NoSampleError, require_validator
 from kaizen_nexus.testing.schemas import (

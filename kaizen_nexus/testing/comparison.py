@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from kaizen_nexus.channels.cli.protocol import EXIT_OK
+from kaizen_nexus.channels.cli.response import UnreachableError
 from kaizen_nexus.testing.answers import (
     MISSING,
     NO_ANSWER,
+    UNEXPECTED,
     Answer,
     clipped,
     groups_of,
@@ -18,32 +20,20 @@ from kaizen_nexus.testing.answers import (
 )
 from kaizen_nexus.testing.cases import UNKNOWN, Case
 from kaizen_nexus.testing.cli import CliProbe
-from kaizen_nexus.testing.http import Deployed
-from kaizen_nexus.testing.metrics import Meter, bounds_of, complaint_about
+from kaizen_nexus.testing.http import Deployed, HttpProbe, Site
+from kaizen_nexus.testing.mcp import McpProbe
 from kaizen_nexus.testing.report import APP, CannotCheckError, Report
 from kaizen_nexus.testing.samples import complaint
 from kaizen_nexus.testing.serving import AppInProcess, AppInThread
 
-__all__ = ["Comparison", "Probe"]
+__all__ = ["OPERATIONS", "Comparison", "Meter", "Probe", "complaint_about"]
 
-
-class Probe(Protocol):
-    """A way to run workflows."""
-
-    @property
-    def name(self) -> str:
-        """What the report calls it."""
-
-    @property
-    def operation(self) -> str:
-        """The channel of the app that it uses, and under which its calls are recorded."""
-
-    @property
-    def apart(self) -> bool:
-        """Whether it starts a server of its own, with sessions and records of its own."""
-
-    def call(self, workflow: str, inputs: dict[str, Any], session: str | None) -> Answer:
-        """Return what comes of running `workflow`."""
+METRICS = "/metrics.json"
+OPERATIONS = ("api", "cli", "mcp")
+SYNC = "session_sync"
+Probe = HttpProbe | CliProbe | McpProbe
+Records = Mapping[str, int]
+"""How many records each operation has."""
 
 
 class Comparison:
@@ -214,3 +204,75 @@ def _printed(text: str, expected: Any) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return MISSING
+
+
+class Meter:
+    """Reads how often the server has recorded each operation, beginning with its construction.
+
+    Parameters
+    ----------
+    site
+        The server.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.failure = ""
+        """Why there are no counts, if there are none."""
+        self._last = self._read()
+
+    def since(self) -> Records | None:
+        """Return what was recorded since the last time, or None if that cannot be told."""
+        before, after = self._last, self._read()
+        self._last = after
+        if before is None or after is None:
+            return None
+        return {name: after[name] - before[name] for name in after}
+
+    def _read(self) -> Records | None:
+        try:
+            operations = self._site.get(METRICS)["operations"]
+            return {name: int(operations[name]["count"]) for name in (*OPERATIONS, SYNC)}
+        except UnreachableError as error:
+            self.failure = str(error)
+        except (KeyError, TypeError, ValueError):
+            self.failure = f"GET {METRICS} has no operations"
+        return None
+
+
+def bounds_of(answer: Answer) -> tuple[int, int] | None:
+    """Return how often a call is to be recorded, at least and at most; None if anything goes.
+
+    Every run of a workflow that exists is recorded once, whatever comes of it. Wrong inputs may
+    have been found before there was a run: by the command line's own parser, for example.
+    """
+    slug = None if answer.problem is None else answer.problem.slug
+    if slug in {UNEXPECTED, NO_ANSWER}:
+        return None
+    if slug == "invalid-inputs":
+        return 0, 1
+    return (0, 0) if slug == "workflow-not-found" else (1, 1)
+
+
+def complaint_about(operation: str, answer: Answer, records: Records) -> str:
+    """Return what is wrong with the records of one call, or nothing."""
+    bounds = bounds_of(answer)
+    if bounds is None:
+        return ""
+    least, most = bounds
+    found = []
+    if not least <= records[operation] <= most:
+        found.append(f"{operation} {_times(records[operation])} instead of {_times(most)}")
+    found += [
+        f"{other} {_times(records[other])} though it is another channel"
+        for other in OPERATIONS
+        if other != operation and records[other]
+    ]
+    expected = int(answer.session_id is not None)
+    if answer.problem is None and records[SYNC] != expected:
+        found.append(f"{SYNC} {_times(records[SYNC])} instead of {_times(expected)}")
+    return f"recorded {', '.join(found)}" if found else ""
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"

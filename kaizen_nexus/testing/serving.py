@@ -12,14 +12,10 @@ import sysconfig
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kaizen_nexus.nexus import Nexus
 from kaizen_nexus.runtime.breaker import SWITCH
 from kaizen_nexus.testing.report import CannotCheckError
-
-if TYPE_CHECKING:
-    import uvicorn
 
 __all__ = ["COLUMNS", "AppInProcess", "AppInThread", "environment", "nexus_command"]
 
@@ -154,7 +150,7 @@ class AppInProcess:
 
 
 class AppInThread:
-    """An app of this process, served in a thread on a free port of the loopback interface.
+    """An app of this process, served by uvicorn in a thread, on a free port.
 
     Parameters
     ----------
@@ -165,46 +161,34 @@ class AppInThread:
     no_stdio = "an app object is served in its own process alone; name it as module:app"
 
     def __init__(self, app: Any) -> None:
+        import uvicorn
+
         self.name = f"{type(app).__name__} object"
         self.url = ""
-        self._app = app
-        self._server: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
-        self._settings: tuple[Any, ...] = ()
+        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, name="checked-app", daemon=True)
 
     def start(self) -> None:
-        """Serve, and return once requests are answered; a `Nexus` that is served already stays so.
+        """Serve, and return once requests are answered.
 
         Raises
         ------
         CannotCheckError
             It did not start.
         """
-        app = self._app
-        if isinstance(app, Nexus):
-            self._settings = (app.host, app.api_port, app.mcp_port)
-            app.host, app.api_port, app.mcp_port = "127.0.0.1", 0, None
-            app.start(blocking=False)
-            self.url = app.url
-            return
-        import uvicorn
-
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False)
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, name="checked-app", daemon=True)
         self._thread.start()
         deadline = time.monotonic() + STARTUP_TIMEOUT
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > deadline:
-                raise CannotCheckError(f"uvicorn did not start to serve {self.name}")
+                raise CannotCheckError(f"{self.name} could not be served; the log says why")
             time.sleep(POLL_SECONDS)
         port = self._server.servers[0].sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
 
     def fault(self) -> str:
         """Return why there is no server any more, or nothing."""
-        stopped = self._thread is not None and not self._thread.is_alive()
-        return "the server stopped" if stopped else ""
+        return "" if self._thread.is_alive() else "the server stopped"
 
     def tail(self) -> str:
         """Return nothing: this process's own log has it."""
@@ -212,9 +196,6 @@ class AppInThread:
 
     def stop(self) -> None:
         """Stop serving."""
-        if self._settings:
-            self._app.stop()
-            self._app.host, self._app.api_port, self._app.mcp_port = self._settings
-        if self._server is not None and self._thread is not None:
-            self._server.should_exit = True
+        self._server.should_exit = True
+        if self._thread.ident is not None:
             self._thread.join(STOP_TIMEOUT)

@@ -58,12 +58,10 @@ def test_in_a_users_pytest(tmp_path: Path) -> None:
     assert "recorded cli 0 times instead of once" in done.stdout
 
 
-def test_an_app_is_as_before_when_it_was_checked() -> None:
+def test_an_app_can_be_served_after_it_was_checked() -> None:
     app = sound()
-    before = (app.host, app.api_port, app.mcp_port)
     report = check(app, inputs={"notes": [{"fact": "a"}]})
     assert report.ok, report.as_data()
-    assert (app.host, app.api_port, app.mcp_port) == before
     app.api_port = 0
     app.start(blocking=False)
     app.close()

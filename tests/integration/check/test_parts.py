@@ -25,7 +25,7 @@ from kaizen_nexus.testing.answers import (
 )
 from kaizen_nexus.testing.cases import read_cases
 from kaizen_nexus.testing.cli import command_line
-from kaizen_nexus.testing.metrics import complaint_about
+from kaizen_nexus.testing.comparison import complaint_about
 from kaizen_nexus.testing.report import CannotCheckError
 from kaizen_nexus.testing.samples import NoSampleError, Sampler
 
