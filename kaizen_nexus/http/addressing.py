@@ -57,7 +57,8 @@ class AddressCheck:
         self._app = app
         self._hosts = set(LOCAL_HOSTS)
         self._origins: set[str] = set()
-        self._familiar: set[bytes] = set()
+        self.familiar: set[bytes] = set()
+        """Values of ``Host`` that were accepted before."""
         self.allow(allowed_hosts, allowed_origins)
 
     def allow(self, hosts: Sequence[str] = (), origins: Sequence[str] = ()) -> None:
@@ -85,7 +86,7 @@ class AddressCheck:
         hosts = 0
         for name, value in scope["headers"]:
             if name == b"host":
-                if value not in self._familiar:
+                if value not in self.familiar:
                     return False
                 hosts += 1
             elif name == b"origin":
@@ -121,8 +122,8 @@ class AddressCheck:
         if authority is None:
             return False
         if self._any_host or host in self._hosts or authority["host"] in self._hosts:
-            if len(self._familiar) < MAX_FAMILIAR:
-                self._familiar.add(host.encode("latin-1"))
+            if len(self.familiar) < MAX_FAMILIAR:
+                self.familiar.add(host.encode("latin-1"))
             return True
         server = scope.get("server")
         return server is not None and authority["host"].strip("[]") == server[0]

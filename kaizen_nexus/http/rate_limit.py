@@ -17,10 +17,19 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Rate", "RateLimit", "RateLimiter", "Taken", "parse_rate_limit", "rate_key"]
+__all__ = [
+    "Rate",
+    "RateLimit",
+    "RateLimiter",
+    "Taken",
+    "counted_by",
+    "parse_rate_limit",
+    "rate_key",
+]
 
 MAX_CALLERS = 65_536
 EXEMPT = frozenset({"/health/live", "/health/ready"})
+_TAKEN = "kaizen_nexus.taken"
 _RATE = re.compile(
     r"(?P<amount>\d{1,9})\s*(?:/|\s*per\s)\s*(?:(?P<multiple>\d{1,4})\s*)?"
     r"(?P<unit>second|minute|hour|day|month|year)s?",
@@ -191,7 +200,7 @@ class RateLimit:
         if scope["type"] != "http" or self._is_exempt(scope):
             await app(scope, receive, send)
             return
-        headers, refusal = self._limiter.take(rate_key(caller_of(scope), scope.get("client")))
+        headers, refusal = scope.get(_TAKEN) or self.take(caller_of(scope), scope.get("client"))
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -200,9 +209,18 @@ class RateLimit:
 
         await (refusal or app)(scope, receive, send_with_headers)
 
+    def take(self, caller: Caller, client: tuple[str, int] | None) -> Taken:
+        """Count one request of `caller`, sent from the address `client`."""
+        return self._limiter.take(rate_key(caller, client))
+
     @staticmethod
     def _is_exempt(scope: Scope) -> bool:
         return scope["path"].removeprefix(scope.get("root_path", "")) in EXEMPT
+
+
+def counted_by(taken: Taken, scope: Scope) -> None:
+    """Note in an ASGI scope that its request has been counted, for `RateLimit`."""
+    scope[_TAKEN] = taken
 
 
 def rate_key(caller: Caller, client: tuple[str, int] | None) -> str:

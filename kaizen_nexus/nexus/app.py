@@ -172,7 +172,7 @@ class Nexus(DeploymentTarget, Hosting):
             rate_limit=rate_limit,
             trusted_proxies=several("trusted_proxies", trusted_proxies),
         )
-        self._asgi = asgi_stack(
+        self._asgi, self._lane = asgi_stack(
             self.runtime,
             self._health,
             self._mcp,

@@ -1,10 +1,10 @@
-"""What nearly all requests are for is answered ahead of the router."""
+"""Answers the most frequent requests ahead of the router."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kaizen_nexus.deployment.target import API_PREFIX
+from kaizen_nexus.channels.api.execute import executed_at
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["MCP_PATH", "DirectRoute"]
 
 MCP_PATH = "/mcp"
-
-_PREFIX = f"{API_PREFIX}/"
-_SUFFIX = "/execute"
 
 
 class DirectRoute:
@@ -42,12 +39,11 @@ class DirectRoute:
         """Answer one ASGI connection."""
         if scope["type"] == "http" and scope["method"] == "POST":
             path: str = scope["path"]
-            if path.startswith(_PREFIX) and path.endswith(_SUFFIX):
-                name = path[len(_PREFIX) : -len(_SUFFIX)]
-                if name and "/" not in name:
-                    await self._execution.answer(name, scope, receive, send)
-                    return
-            elif path == MCP_PATH:
+            name = executed_at(path)
+            if name is not None:
+                await self._execution.answer(name, scope, receive, send)
+                return
+            if path == MCP_PATH:
                 unanswered = await self._mcp.answer_plain(scope, receive, send)
                 if unanswered is None:
                     return

@@ -12,6 +12,7 @@ from kaizen_nexus.runtime.checks import checked_seconds
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+    from kaizen_nexus.http.server.lane import Lane
     from kaizen_nexus.http.server.serving import HttpServer
     from kaizen_nexus.runtime.health import Health
     from kaizen_nexus.runtime.service import Runtime
@@ -38,6 +39,7 @@ class Hosting(ABC):
 
     runtime: Runtime
     _health: Health
+    _lane: Lane | None
 
     def __init__(
         self,
@@ -118,7 +120,13 @@ class Hosting(ABC):
             sockets = self._listen()
             try:
                 serving = self._server = HttpServer(
-                    self, sockets, self.shutdown_grace, self._stopping, server=server, loop=loop
+                    self,
+                    sockets,
+                    self.shutdown_grace,
+                    self._stopping,
+                    lane=self._lane,
+                    server=server,
+                    loop=loop,
                 )
             except BaseException:
                 for listening in sockets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from kaizen_nexus.channels.api.execute import Execution
+from kaizen_nexus.channels.api.execute import EXECUTE_PREFIX, EXECUTE_SUFFIX, Execution
 from kaizen_nexus.channels.api.routes import api_routes, prefixed_routes
 from kaizen_nexus.channels.api.stream import Streaming
 from kaizen_nexus.channels.cli.endpoint import CliEndpoint
@@ -18,6 +19,7 @@ from kaizen_nexus.http.addressing import AddressCheck
 from kaizen_nexus.http.authentication import Authentication
 from kaizen_nexus.http.client_address import TrustedProxies
 from kaizen_nexus.http.problems import EXCEPTION_HANDLERS
+from kaizen_nexus.http.server.lane import Lane, LaneRoute
 from kaizen_nexus.nexus.direct import MCP_PATH, DirectRoute
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class ServingOptions:
     allowed_hosts: Sequence[str] = ()
     allowed_origins: Sequence[str] = ()
     authenticator: Authenticator | None = None
-    """Who knows the callers; None if everybody is let in."""
+    """What identifies the callers; None if everybody may use the app."""
     rate_limit: int | str | None = None
     """How often each of them may ask, as `parse_rate_limit` takes it; None for any number."""
     monitoring: bool = True
@@ -58,8 +60,12 @@ def asgi_stack(
     streams: Streams,
     options: ServingOptions,
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
-) -> AddressCheck:
-    """Return the app that answers every request: checks first, then the channels' routes."""
+) -> tuple[AddressCheck, Lane | None]:
+    """Return the app that answers every request, and the server's fast lane to it, if it has one.
+
+    The app checks a request first, and then passes it on to the channels' routes. The lane checks
+    the same, or leaves the request to the app.
+    """
     execution = Execution(runtime, options.max_body)
     streaming = Streaming(runtime, execution, streams)
     routes = Starlette(
@@ -88,8 +94,19 @@ def asgi_stack(
         from kaizen_nexus.http.rate_limit import RateLimit, RateLimiter, parse_rate_limit
 
         app = rate_limit = RateLimit(app, RateLimiter(parse_rate_limit(options.rate_limit)))
+    authentication = None
     if options.authenticator is not None:
-        app = Authentication(app, options.authenticator, rate_limit)
+        app = authentication = Authentication(app, options.authenticator, rate_limit)
     if options.trusted_proxies:
         app = TrustedProxies(app, options.trusted_proxies)
-    return AddressCheck(app, options.allowed_hosts, options.allowed_origins)
+    asgi = AddressCheck(app, options.allowed_hosts, options.allowed_origins)
+    # Whom a proxy speaks for is found out by the app alone.
+    if options.trusted_proxies or os.environ.get("KAIZEN_NEXUS_LANE") == "off":
+        return asgi, None
+    lane = Lane(
+        [LaneRoute("POST", EXECUTE_PREFIX, EXECUTE_SUFFIX, execution)],
+        asgi.familiar,
+        None if authentication is None else authentication.caller_at_once,
+        None if rate_limit is None else rate_limit.take,
+    )
+    return asgi, lane

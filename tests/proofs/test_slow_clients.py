@@ -50,7 +50,7 @@ def listening() -> Iterator[Callable[..., int]]:
         deploy_multi_channel(echo, app, "echo")
         sock = listen("127.0.0.1", 0, "port")
         port = int(sock.getsockname()[1])
-        server = HttpServer(app, [sock], 1, lambda: None, HttpLimits(**limits))
+        server = HttpServer(app, [sock], 1, lambda: None, HttpLimits(**limits), lane=app._lane)
         server.start()
         servers.append(server)
         apps.append(app)
@@ -196,7 +196,7 @@ def test_nobody_makes_room_who_is_being_answered() -> None:
     app = Nexus()
     deploy_multi_channel(wait, app, "wait")
     sock = listen("127.0.0.1", 0, "port")
-    server = HttpServer(app, [sock], 1, lambda: None, HttpLimits(connections=2))
+    server = HttpServer(app, [sock], 1, lambda: None, HttpLimits(connections=2), lane=app._lane)
     port = sock.getsockname()[1]
     server.start()
     try:

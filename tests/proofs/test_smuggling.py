@@ -34,8 +34,8 @@ def reached() -> list[str]:
     return []
 
 
-@pytest.fixture(scope="module")
-def port(reached: list[str]) -> Iterator[int]:
+@pytest.fixture(scope="module", params=[True, False], ids=["lane", "general"])
+def port(request: pytest.FixtureRequest, reached: list[str]) -> Iterator[int]:
     app = Nexus()
     deploy_multi_channel(echo, app, "echo")
 
@@ -47,7 +47,8 @@ def port(reached: list[str]) -> Iterator[int]:
     listening = listen("127.0.0.1", 0, "port")
     port = listening.getsockname()[1]
     limits = HttpLimits(head_timeout=0.5, body_interval=0.5, linger=0.5)
-    server = HttpServer(recording, [listening], 1, lambda: None, limits)
+    lane = app._lane if request.param else None
+    server = HttpServer(recording, [listening], 1, lambda: None, limits, lane=lane)
     server.start()
     yield port
     server.stop()

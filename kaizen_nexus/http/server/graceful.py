@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from kaizen_nexus.http.server.connection import Connection
+
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
@@ -84,16 +86,12 @@ class GracefulServer(uvicorn.Server):
         if state.connections:
             self._announce_the_end()
             await self._drained(started + min(LINGER, self._grace))
-            for connection in list(state.connections):
+            for connection in self._connections():
                 connection.shutdown()
         await self._drained(deadline)
-        if state.tasks and not self.force_exit:
-            logger.warning("%d requests did not finish in time", len(state.tasks))
-            with _cancellations_not_logged():
-                for task in list(state.tasks):
-                    task.cancel()
-                await asyncio.wait(list(state.tasks), timeout=FAREWELL)
-        for connection in list(state.connections):
+        if not self.force_exit:
+            await self._end_requests()
+        for connection in self._connections():
             connection.transport.abort()
         if not self.force_exit:
             left = deadline - asyncio.get_running_loop().time()
@@ -119,13 +117,28 @@ class GracefulServer(uvicorn.Server):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
 
+    def _connections(self) -> list[Connection]:
+        connections: set[Any] = self.server_state.connections
+        return list(connections)
+
+    async def _end_requests(self) -> None:
+        """Cancel the requests that still run, and let them be answered so."""
+        state = self.server_state
+        unfinished = len(state.tasks)
+        with _cancellations_not_logged():
+            for task in list(state.tasks):
+                task.cancel()
+            unfinished += sum([connection.end_run() for connection in self._connections()])
+            if unfinished:
+                logger.warning("%d requests did not finish in time", unfinished)
+                await self._drained(asyncio.get_running_loop().time() + FAREWELL)
+
     def _announce_the_end(self) -> None:
         """Let every answer from here on be the last one of its connection, and say so."""
         state = self.server_state
         state.default_headers = [*state.default_headers, (b"connection", b"close")]
-        for connection in list(state.connections):
-            cycle = getattr(connection, "cycle", None)
-            if cycle is not None and not cycle.response_complete:
+        for connection in self._connections():
+            if connection.answering:
                 connection.shutdown()  # which closes an idle one, and only marks a busy one
 
     async def _drained(self, deadline: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import importlib
@@ -15,12 +16,15 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from kaizen_nexus._extras import missing_extra
+from kaizen_nexus.http.server.failures import AnswerFailures
 from kaizen_nexus.http.server.graceful import BACKLOG, STOP_MARGIN, GracefulServer
+from kaizen_nexus.http.server.lane_protocol import protocol_class
 from kaizen_nexus.http.server.limits import DEFAULT_LIMITS, HttpLimits
-from kaizen_nexus.http.server.protocol import limited_protocol
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
+
+    from kaizen_nexus.http.server.lane import Lane
 
 __all__ = ["LOOPS", "SERVERS", "ExposedError", "HttpServer", "PortInUseError", "listen"]
 
@@ -115,6 +119,8 @@ class HttpServer:
         Called on the event loop when shutdown begins: to end streams that would never finish.
     limits
         What one connection may cost.
+    lane
+        What answers ordinary requests ahead of `app`, on uvicorn; it checks what `app` checks.
     server
         ``"uvicorn"`` or ``"granian"``.
     loop
@@ -134,6 +140,7 @@ class HttpServer:
         on_stop: Callable[[], None],
         limits: HttpLimits = DEFAULT_LIMITS,
         *,
+        lane: Lane | None = None,
         server: str = SERVERS[0],
         loop: str = LOOPS[0],
     ) -> None:
@@ -141,7 +148,19 @@ class HttpServer:
         self._grace = grace
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
-        self._server = _server(server, app, grace, on_stop, limits, loop=loop)
+        if loop == "uvloop":
+            try:
+                importlib.import_module("uvloop")
+            except ModuleNotFoundError as error:
+                missing_extra("loop='uvloop'", "uvloop", error)
+        app = AnswerFailures(app)
+        if server == "granian":
+            from kaizen_nexus.http.server.granian_server import GranianServer
+
+            self._server: GracefulServer = GranianServer(app, grace, on_stop, limits, loop=loop)
+        else:
+            protocol = protocol_class(limits, lane)
+            self._server = GracefulServer(_config(app, protocol, loop), grace, on_stop)
 
     def run(self) -> None:
         """Serve in this thread until `stop`, or, in the main thread, until SIGINT or SIGTERM.
@@ -195,28 +214,11 @@ class HttpServer:
             self.run()
 
 
-def _server(
-    name: str,
-    app: ASGIApp,
-    grace: float,
-    on_stop: Callable[[], None],
-    limits: HttpLimits,
-    *,
-    loop: str,
-) -> GracefulServer:
-    if loop == "uvloop":
-        try:
-            importlib.import_module("uvloop")
-        except ModuleNotFoundError as error:
-            missing_extra("loop='uvloop'", "uvloop", error)
-    if name == "granian":
-        from kaizen_nexus.http.server.granian_server import GranianServer
-
-        return GranianServer(app, grace, on_stop, limits, loop=loop)
-    config = uvicorn.Config(
+def _config(app: ASGIApp, protocol: type[asyncio.Protocol], loop: str) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         loop=loop,
-        http=limited_protocol(limits),
+        http=protocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -224,4 +226,3 @@ def _server(
         proxy_headers=False,
         server_header=False,
     )
-    return GracefulServer(config, grace, on_stop)

@@ -62,4 +62,4 @@ def test_what_is_remembered_is_bounded() -> None:
     check = AddressCheck(accepted)
     for port in range(2 * MAX_FAMILIAR):
         assert status(check, (b"host", b"localhost:%d" % port)) == 200
-    assert len(check._familiar) == MAX_FAMILIAR
+    assert len(check.familiar) == MAX_FAMILIAR
