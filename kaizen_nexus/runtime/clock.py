@@ -13,7 +13,7 @@ class Watched(Protocol):
     """What the clock looks after."""
 
     def look(self, interval: float) -> None:
-        """See what there is to do; called when it is added, and about every `interval` seconds."""
+        """See what there is to do; called about every `interval` seconds."""
 
 
 T = TypeVar("T", bound=Watched)
@@ -34,7 +34,7 @@ class Clock(Generic[T]):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, interval: float) -> None:
         self._loop = loop
-        self._interval = interval
+        self.interval = interval
         self._watched: set[T] = set()
         self.ticking = False
 
@@ -45,7 +45,6 @@ class Clock(Generic[T]):
     def add(self, watched: T) -> None:
         """Look after `watched` from now on."""
         self._watched.add(watched)
-        watched.look(self._interval)
         if not self.ticking:
             self._tick_later()
 
@@ -56,9 +55,9 @@ class Clock(Generic[T]):
     def _tick_later(self) -> None:
         self.ticking = bool(self._watched)
         if self.ticking:
-            self._loop.call_later(self._interval, self._tick)
+            self._loop.call_later(self.interval, self._tick)
 
     def _tick(self) -> None:
         for watched in self:
-            watched.look(self._interval)
+            watched.look(self.interval)
         self._tick_later()

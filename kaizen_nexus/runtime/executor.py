@@ -82,8 +82,6 @@ class Executor:
         self.timed_out = 0
         self.given_up = 0
         self.gate = Gate(self.max_running, max_pending - self.max_running, "invocations")
-        self.gates = (self.gate,)
-        """What every invocation passes."""
         self.threads = ThreadPool(max_threads)
         # A full pool of running agents must not keep one from cleaning up.
         self.closing_threads = ThreadPool(max_threads, withdraws=False)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from kaizen_nexus.agents.streams import StreamOutputs
+from kaizen_nexus.runtime.breaker import Attempt, Breaker
 from kaizen_nexus.runtime.errors import (
     AbandonedError,
     AgentExitError,
@@ -24,8 +25,9 @@ from kaizen_nexus.runtime.invocation import NEW_SESSION, Invocation, Result
 from kaizen_nexus.runtime.streaming import collect
 
 if TYPE_CHECKING:
+    from contextvars import Context
+
     from kaizen_nexus.runtime.admission import Gate
-    from kaizen_nexus.runtime.breaker import Attempt
     from kaizen_nexus.runtime.executor import LoopState
     from kaizen_nexus.runtime.service import Runtime
 
@@ -34,6 +36,8 @@ __all__ = ["AgentRun", "Run"]
 logger = logging.getLogger("kaizen_nexus.runtime")
 
 NS_PER_SECOND = 1_000_000_000
+NO_ATTEMPT = Attempt(Breaker("", 0, None), 0)
+"""That of a run which was refused before."""
 PASSED_ON = (AbandonedError, OverloadedError, ResultTooLargeError)
 """What is not the agent's failure although it is raised while the agent runs."""
 
@@ -93,6 +97,7 @@ class AgentRun(Run):
     __slots__ = (
         "_attempt",
         "_context",
+        "_gates",
         "_inside",
         "_invocation",
         "_runtime",
@@ -118,28 +123,34 @@ class AgentRun(Run):
         self._invocation = invocation
         self._started = 0
         self._timeout: float | None = None
-        self._attempt: Attempt | None = None
+        self._attempt = NO_ATTEMPT
+        self._gates: list[Gate] = []
+        """The gates ahead, the first one last."""
         self._inside: list[tuple[Gate, asyncio.Future[None] | None]] = []
         """The gates passed, and the one it waits at."""
         self._turn: tuple[str, asyncio.Future[None] | None] | None = None
         """The session that it uses or waits for."""
         self._session_id: str | None = None
-        self._context = copy_context()
-        """The caller's; what the agent sets in its own is not seen there."""
         # Of a run that has to wait:
         self._task: asyncio.Task[Any] | None = None
+        self._context: Context | None = None
+        """The caller's; what the agent sets in its own is not seen there."""
         self._watcher: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """Take the first step; if that is the last, tell at once, and otherwise go on in a task."""
         self._started = perf_counter_ns()
         self._invocation.deployment.meter.begin()
-        task = self._state.tasks.start(self._work(), copy_context())
+        task = self._state.tasks.start(self._work(), self._over)
         if task is None:
             self.tell()
             return
         self._task = task
-        self._state.clock.add(self)
+        self._context = copy_context()
+        clock, timeout = self._state.clock, self._timeout
+        clock.add(self)
+        if timeout is not None and timeout < 2 * clock.interval:
+            self.look(clock.interval)
 
     def give_up(self) -> None:
         """End the run since nobody waits any more: the agent is cancelled, or left to itself."""
@@ -163,9 +174,14 @@ class AgentRun(Run):
             logger.warning("the agent behind %r took too long and was given up", name)
             self._abandon(DeadlineExceededError(timeout))
             return
-        gone = self._invocation.caller_gone
-        if gone is not None and self._watcher is None and elapsed >= interval:
-            self._watcher = self._context.run(self._state.loop.create_task, self._watch(gone))
+        gone, context = self._invocation.caller_gone, self._context
+        if (
+            elapsed >= interval
+            and gone is not None
+            and context is not None
+            and self._watcher is None
+        ):
+            self._watcher = context.run(self._state.loop.create_task, self._watch(gone))
 
     async def _watch(self, caller_gone: Callable[[], Awaitable[object]]) -> None:
         """Give the run up when its caller has gone."""
@@ -190,6 +206,12 @@ class AgentRun(Run):
         if self._task is not None:
             self._state.unheard.add(self)
             self._task.cancel()
+            self._state.loop.call_soon(self.tell, context=self._context)
+
+    def _over(self) -> None:
+        """Tell of the end of a run that had to wait."""
+        if self._context is not None:
+            self._context.run(self.tell)
 
     async def _work(self) -> None:
         """Do everything there is to do, and handle whatever goes wrong."""
@@ -204,66 +226,74 @@ class AgentRun(Run):
             self._state.unheard.discard(self)
 
     async def _answer(self) -> bytes:
-        """Wait for a place and for the session, and return what the agent answers."""
-        inputs, attempt, gates = self._admit()
-        for gate in gates:
-            place = gate.enter()
-            self._inside.append((gate, place))
-            if place is not None:
-                await place
-        invocation, turns = self._invocation, self._state.turns
-        session_id = invocation.session_id
-        if session_id is not None and session_id != NEW_SESSION:
-            if session_id in turns and not self._runtime.may_use(invocation.caller, session_id):
-                raise SessionNotFoundError  # or its owner would wait for this run
-            turn = turns.enter(session_id)
-            self._turn = (session_id, turn)
-            if turn is not None:
-                await turn
-        return await self._call(inputs, attempt)
+        """Wait for a place and for the session, call the agent, and return its encoded result."""
+        inputs = self._admit()
+        while (place := self._enter()) is not None:
+            await place
+        invoke = self._prepare(inputs)
+        deployment, attempt = self._invocation.deployment, self._attempt
+        way, outputs = deployment.way, deployment.workflow.plan.outputs
+        if attempt.isolated:
+            way = way.isolated
+        try:
+            if isinstance(outputs, StreamOutputs):
+                steps = way.steps(self._state, attempt, invoke)
+                return await collect(outputs, steps, self._invocation.emit)
+            return outputs.encode(await way.call(self._state, attempt, invoke))
+        except PASSED_ON:
+            raise
+        except Exception as error:
+            logger.exception("the agent behind %r failed", deployment.workflow.name)
+            raise AgentFailedError(deployment.workflow.name) from error
 
-    def _admit(self) -> tuple[dict[str, Any], Attempt, Sequence[Gate]]:
-        """Return the inputs, the attempt and the gates to pass; refuse what is not to be run."""
+    def _admit(self) -> dict[str, Any]:
+        """Return the validated inputs; refuse what is not to be run, and note the limits."""
         invocation, runtime = self._invocation, self._runtime
         deployment = invocation.deployment
         if invocation.chosen is not None:
             invocation.chosen(deployment.version)
         inputs = deployment.workflow.validate(invocation.inputs)
-        limit = runtime.limits.of(invocation.name)
         self._timeout = runtime.executor.timeout
-        if limit is not None and limit.timeout is not None:
-            self._timeout = limit.timeout
-        attempt = self._attempt = deployment.breaker.attempt()
-        if limit is None or limit.gate is None:
-            return inputs, attempt, runtime.executor.gates
-        return inputs, attempt, (limit.gate, *runtime.executor.gates)
+        self._gates = [runtime.executor.gate]
+        limit = runtime.limits.of(deployment.workflow.name)
+        if limit is not None:
+            if limit.timeout is not None:
+                self._timeout = limit.timeout
+            if limit.gate is not None:
+                self._gates.append(limit.gate)
+        self._attempt = deployment.breaker.attempt()
+        return inputs
 
-    async def _call(self, inputs: dict[str, Any], attempt: Attempt) -> bytes:
-        """Call the agent, with its session if it has one, and return the encoded result."""
-        invocation, state = self._invocation, self._state
-        workflow = invocation.deployment.workflow
-        session = self._runtime.attach(invocation)
+    def _enter(self) -> asyncio.Future[None] | None:
+        """Enter all gates, and then take the session's turn; return what to wait for in between."""
+        while self._gates:
+            gate = self._gates.pop()
+            place = gate.enter()
+            self._inside.append((gate, place))
+            if place is not None:
+                return place
+        session_id = self._invocation.session_id
+        if session_id is None or session_id == NEW_SESSION or self._turn is not None:
+            return None
+        turns = self._state.turns
+        if session_id in turns and not self._runtime.may_use(self._invocation.caller, session_id):
+            raise SessionNotFoundError  # or its owner would wait for this run
+        turn = turns.enter(session_id)
+        self._turn = (session_id, turn)
+        return turn
+
+    def _prepare(self, inputs: dict[str, Any]) -> Callable[[], Any]:
+        """Attach the session, if there is one, and return what calls the agent."""
+        workflow = self._invocation.deployment.workflow
+        session = self._runtime.attach(self._invocation)
         context = None
         if session is not None:
             self._session_id = session.session_id
             if workflow.plan.wants_context:
                 context = session.state  # which `invoke` copies
-            if invocation.attached is not None:
-                invocation.attached(session.session_id)
-        invoke = partial(workflow.invoke, inputs, context=context, session=session)
-        way, outputs = invocation.deployment.way, workflow.plan.outputs
-        if attempt.isolated:
-            way = way.isolated
-        try:
-            if isinstance(outputs, StreamOutputs):
-                steps = way.steps(state, attempt, invoke)
-                return await collect(outputs, steps, invocation.emit)
-            return outputs.encode(await way.call(state, attempt, invoke))
-        except PASSED_ON:
-            raise
-        except Exception as error:
-            logger.exception("the agent behind %r failed", workflow.name)
-            raise AgentFailedError(workflow.name) from error
+            if self._invocation.attached is not None:
+                self._invocation.attached(session.session_id)
+        return partial(workflow.invoke, inputs, context=context, session=session)
 
     def _reason(self, error: BaseException) -> Exception:
         """Return why the run has failed, for whoever asked for it."""
@@ -294,15 +324,11 @@ class AgentRun(Run):
         while self._inside:
             gate, place = self._inside.pop()
             gate.leave(place)
-        if self._attempt is not None:
-            self._attempt.close(error)
+        self._attempt.close(error)
         seconds = elapsed / NS_PER_SECOND
         self._runtime.metrics.record(invocation.channel, seconds, failed=failed)
         invocation.deployment.meter.end(invocation.channel, seconds, failed)
         if self._task is not None:
-            state = self._state
-            state.clock.discard(self)
+            self._state.clock.discard(self)
             if self._watcher is not None:
                 self._watcher.cancel()
-            # In the caller's context, and in nobody's task.
-            state.loop.call_soon(self.tell, context=self._context)

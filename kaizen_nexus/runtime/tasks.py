@@ -12,7 +12,7 @@ import gc
 import sys
 from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Any, Protocol
 
 __all__ = ["EagerTasks", "SpareTasks", "Tasks", "context_of", "tasks_of"]
@@ -25,9 +25,13 @@ class Tasks(Protocol):
     """Starts coroutines on one event loop. They handle their own exceptions, and return None."""
 
     def start(
-        self, coroutine: Coroutine[Any, Any, None], context: Context
+        self, coroutine: Coroutine[Any, Any, None], over: Callable[[], object]
     ) -> asyncio.Task[Any] | None:
-        """Take the first step in `context`; return the task that goes on, None if it is over."""
+        """Take the first step of a coroutine, in a copy of the context.
+
+        Returns the task that goes on with it, or None if that was the last step. Only of what goes
+        on, `over` is called at the end, by no task and in no particular context.
+        """
 
 
 class EagerTasks:
@@ -43,16 +47,19 @@ class EagerTasks:
         self._loop = loop
 
     def start(
-        self, coroutine: Coroutine[Any, Any, None], context: Context
+        self, coroutine: Coroutine[Any, Any, None], over: Callable[[], object]
     ) -> asyncio.Task[Any] | None:
-        """Take the first step in `context`; return the task that goes on, None if it is over."""
+        """Take the first step of a coroutine, in a copy of the context."""
         task: asyncio.Task[Any] = asyncio.Task(
             coroutine,
             loop=self._loop,
-            context=context,
+            context=copy_context(),
             eager_start=True,  # type: ignore[call-arg]  # unknown to the oldest Python
         )
-        return None if task.done() else task
+        if task.done():
+            return None
+        task.add_done_callback(lambda _: over(), context=_NOWHERE)
+        return task
 
 
 class SpareTasks:
@@ -69,36 +76,33 @@ class SpareTasks:
         self._idle: list[_Spare] = []
 
     def start(
-        self, coroutine: Coroutine[Any, Any, None], context: Context
+        self, coroutine: Coroutine[Any, Any, None], over: Callable[[], object]
     ) -> asyncio.Task[Any] | None:
-        """Take the first step in `context`; return the task that goes on, None if it is over."""
-        loop = self._loop
-        spare = self._take()
+        """Take the first step of a coroutine, in a copy of the context."""
+        loop, idle = self._loop, self._idle
+        while idle:
+            spare = idle.pop()
+            if spare.is_clean():
+                break
+        else:
+            spare = _Spare(loop, idle)
         task = spare.task
+        spare.context = context = copy_context()
         caller = asyncio.current_task(loop)
         if caller is not None:
             _leave_task(loop, caller)
         _enter_task(loop, task)
-        spare.context = context
         try:
             waits_for = context.run(coroutine.send, None)
         except StopIteration:
-            spare.dismiss()
+            spare.rest()
             return None
         finally:
             _leave_task(loop, task)
             if caller is not None:
                 _enter_task(loop, caller)
-        spare.take_over(coroutine, waits_for)
+        spare.take_over(coroutine, waits_for, over)
         return task
-
-    def _take(self) -> _Spare:
-        idle = self._idle
-        while idle:
-            spare = idle.pop()
-            if spare.is_clean():
-                return spare
-        return _Spare(self._loop, idle)
 
 
 class _Spare(Coroutine[Any, Any, None]):
@@ -124,6 +128,7 @@ class _Spare(Coroutine[Any, Any, None]):
         self._wake: asyncio.Future[None] | None = None
         """What the task waits for while it has no coroutine."""
         self._ends = False
+        self._over: Callable[[], object] = _nothing
         self.context: Context | None = None
         """That of the coroutine."""
         # Started in a context of its own: it must not keep that of whoever came first.
@@ -141,29 +146,36 @@ class _Spare(Coroutine[Any, Any, None]):
         raise TypeError(f"{type(self).__name__} cannot be awaited")
 
     def is_clean(self) -> bool:
-        """Whether nobody has cancelled the task: the next coroutine must not be the one to end."""
-        wake, task = self._wake, self.task
-        if self._ends or task._must_cancel or (wake is not None and wake.done()):  # type: ignore[attr-defined]
-            return False
-        return sys.version_info < (3, 11) or not task.cancelling()
+        """Whether nobody has cancelled the task, which would end the next coroutine."""
+        if self._wake is None:  # it has not begun
+            return not (self._ends or self.task._must_cancel)  # type: ignore[attr-defined]
+        return not self._wake.done()
 
-    def take_over(self, coroutine: Coroutine[Any, Any, None], waits_for: Any) -> None:
-        """Let the task go on with a coroutine that waits for something."""
+    def take_over(
+        self, coroutine: Coroutine[Any, Any, None], waits_for: Any, over: Callable[[], object]
+    ) -> None:
+        """Let the task go on with a coroutine that waits for something, and call `over` then."""
         self._coroutine, self._waits_for = coroutine, waits_for
-        self._go_on()
+        self._over = over
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
 
-    def dismiss(self) -> None:
-        """Let the task wait for another coroutine, or end, after a first step that was the last."""
+    def rest(self) -> None:
+        """Be there for the next coroutine, or let the task end if it was cancelled."""
         self.context = None
-        if not self._stays():
-            self._go_on()
+        if len(self._idle) < MAX_SPARE:
+            self._idle.append(self)
+            return
+        self._ends = True
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
 
     def send(self, value: Any) -> Any:
         """Take the next step."""
         self._wake = None
         coroutine, waits_for = self._coroutine, self._waits_for
         if coroutine is None:
-            return self._rest()
+            return self._park()
         if waits_for is not _NOTHING:
             self._waits_for = _NOTHING
             if waits_for is not None:  # by a bare yield, it waits for no more than this step
@@ -172,12 +184,12 @@ class _Spare(Coroutine[Any, Any, None]):
 
     def throw(self, error: Any, *_: Any) -> Any:
         """Take the next step with an exception; as a rule, the task was cancelled."""
-        self._wake = None
         if isinstance(error, asyncio.CancelledError):
             self._ends = True
         coroutine, waits_for = self._coroutine, self._waits_for
         if coroutine is None:
             raise error
+        self._wake = None
         if waits_for is not _NOTHING:
             self._waits_for = _NOTHING
             # Cancelled before it could wait: what a task waits for is cancelled first.
@@ -190,27 +202,23 @@ class _Spare(Coroutine[Any, Any, None]):
         if self._coroutine is not None:
             self._coroutine.close()
 
-    def _go_on(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
-
-    def _stays(self) -> bool:
-        if len(self._idle) >= MAX_SPARE or not self.is_clean():
-            self._ends = True
-        else:
-            self._idle.append(self)
-        return not self._ends
-
     def _step(self, step: Callable[[Any], Any], value: Any) -> Any:
         try:
             return step(value) if self.context is None else self.context.run(step, value)
         except StopIteration:
-            self._coroutine = self.context = None
-        if not self._stays():
-            raise StopIteration
-        return self._rest()
+            pass
+        over, self._coroutine = self._over, None
+        _leave_task(self._loop, self.task)
+        try:
+            over()
+        finally:
+            _enter_task(self._loop, self.task)
+            self._over = _nothing
+            if not self._ends:
+                self.rest()
+        return self._park()
 
-    def _rest(self) -> asyncio.Future[None]:
+    def _park(self) -> asyncio.Future[None]:
         if self._ends:
             raise StopIteration
         self._wake = wake = self._loop.create_future()
@@ -218,12 +226,18 @@ class _Spare(Coroutine[Any, Any, None]):
         return wake
 
 
+_NOTHING = object()
+_NOWHERE = Context()
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
 tasks_of: Callable[[asyncio.AbstractEventLoop], Tasks] = (
     EagerTasks if sys.version_info >= (3, 12) else SpareTasks
 )
 """Return what starts coroutines on a running event loop."""
-
-_NOTHING = object()
 
 
 def context_of(task: asyncio.Task[Any]) -> Context:
