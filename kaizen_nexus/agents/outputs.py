@@ -23,6 +23,8 @@ from kaizen_nexus.agents.signature import Field
 __all__ = ["FieldOutputs", "OutputModel", "ResultEncoder", "to_json"]
 
 SMALL = 256
+_ERRORS = (msgspec.MsgspecError, TypeError, ValueError, RecursionError)
+"""What msgspec and its hooks raise for values without a JSON form, or of another type."""
 _CONTENT_TYPES = {
     inspect.AnyType,
     inspect.BoolType,
@@ -90,12 +92,12 @@ class ResultEncoder:
         """
         try:
             encoded = _ENCODER.encode(value)
-        except (TypeError, ValueError, RecursionError) as error:
+        except _ERRORS as error:
             raise _no_json_form(error) from error
         if self._by_value and len(encoded) > self._small:
             try:
                 msgspec.convert((value,), self._box)
-            except (TypeError, ValueError, RecursionError):
+            except _ERRORS:
                 pass  # the text may have the type nevertheless
             else:
                 return encoded
@@ -105,7 +107,7 @@ class ResultEncoder:
             raise InvalidOutputError(
                 f"the returned {type(value).__name__} does not match the declared output: {error}"
             ) from None
-        except (TypeError, ValueError, RecursionError) as error:
+        except _ERRORS as error:
             raise _no_json_form(error) from error
         return encoded
 
@@ -120,7 +122,7 @@ def to_json(value: Any) -> bytes:
     """
     try:
         return _ENCODER.encode(value)
-    except (TypeError, ValueError, RecursionError) as error:
+    except _ERRORS as error:
         raise _no_json_form(error) from error
 
 
