@@ -11,7 +11,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, TypedDict
 
 from kaizen_nexus.agents.adapters import AgentShape, describe_agent
-from kaizen_nexus.deployment.cache_entries import Comparison, Entry, EntryReport, compare
+from kaizen_nexus.deployment.cache_entries import Entry, EntryReport, KeyComparison, compare
 from kaizen_nexus.deployment.fingerprint import PLAN, Fingerprint, fingerprint
 
 __all__ = ["CacheStats", "DeploymentCache", "clear_deployment_cache", "get_deployment_cache"]
@@ -233,7 +233,7 @@ class DeploymentCache:
         now = self._clock()
         return [entry.report(key, now) for key, entry in self._snapshot().items()]
 
-    def why(self, a: str, b: str) -> Comparison:
+    def why(self, a: str, b: str) -> KeyComparison:
         """Return in which fields the keys of two entries differ.
 
         Parameters
@@ -243,7 +243,7 @@ class DeploymentCache:
 
         Returns
         -------
-        Comparison
+        KeyComparison
             Its ``differences`` read, as text, ``config.temperature: 0.7 -> 0.3``. Long values are
             shortened, and secrets replaced by digests.
 

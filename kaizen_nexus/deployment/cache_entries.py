@@ -9,7 +9,7 @@ from kaizen_nexus._errors import NexusError
 from kaizen_nexus.deployment.fingerprint import Fingerprint
 from kaizen_nexus.deployment.key_fields import FieldDifference, KeyField, differences
 
-__all__ = ["Comparison", "Entry", "EntryNotFoundError", "EntryReport", "compare"]
+__all__ = ["Entry", "EntryNotFoundError", "EntryReport", "KeyComparison", "compare"]
 
 MIN_PREFIX = 4
 """The fewest digits that may abbreviate a key."""
@@ -81,7 +81,7 @@ class Entry:
         }
 
 
-class Comparison(NamedTuple):
+class KeyComparison(NamedTuple):
     """The fields that the keys of two entries differ in."""
 
     a: str
@@ -113,7 +113,7 @@ def _find_key(entries: Mapping[str, Entry], wanted: str) -> str:
     raise EntryNotFoundError(f"{wanted!r} may be any of {', '.join(found)}: give a whole key")
 
 
-def compare(entries: Mapping[str, Entry], a: str, b: str) -> Comparison:
+def compare(entries: Mapping[str, Entry], a: str, b: str) -> KeyComparison:
     """Return the fields that the keys of two entries differ in.
 
     Raises
@@ -122,4 +122,4 @@ def compare(entries: Mapping[str, Entry], a: str, b: str) -> Comparison:
         One of them does not exist, or several match.
     """
     one, other = _find_key(entries, a), _find_key(entries, b)
-    return Comparison(one, other, differences(entries[one].fields, entries[other].fields))
+    return KeyComparison(one, other, differences(entries[one].fields, entries[other].fields))
