@@ -17,7 +17,7 @@ Say = Callable[[str], None]
 ROOT = Path(__file__).resolve().parent.parent
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
-OWN_PYTHON = ("LitServe", "kailash-nexus")
+OWN_PYTHON = ("kailash-nexus",)
 """Contenders of the suite ``serve`` that may have an interpreter of their own."""
 
 
@@ -84,7 +84,7 @@ def parse(program: str) -> argparse.ArgumentParser:
                 type=contender_python,
                 metavar="NAME=PATH",
                 help="the interpreter that has a contender which does not fit beside this "
-                f"package: {' or '.join(OWN_PYTHON)}; may be repeated",
+                f"package: {' or '.join(OWN_PYTHON)}",
             )
             suite.add_argument(
                 "--before",

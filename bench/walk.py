@@ -9,19 +9,17 @@ twin then calls inside. A coroutine counts when it begins, not each time it goes
 from __future__ import annotations
 
 import asyncio
-import json
-import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from bench.core import child
-from bench.core.contenders import WrongAnswerError
 from bench.report import Row, Section
+from bench.serve import generator
+from bench.serve.requests import Template
 
 __all__ = ["LIMITS", "measure", "walks"]
 
@@ -31,7 +29,9 @@ PACKAGE = "kaizen_nexus"
 CORE = (f"{PACKAGE}._fallback", f"{PACKAGE}._common")
 INLINED = ("<listcomp>", "<dictcomp>", "<setcomp>")
 """Frames that are no calls from Python 3.12 on."""
-REPEATED = 5
+REPEATED = 7
+UNUSUAL = 2
+"""How many of the first requests do not count: they find nothing prepared."""
 
 
 def measure(say: Callable[[str], None]) -> Section:
@@ -48,6 +48,8 @@ def measure(say: Callable[[str], None]) -> Section:
 
 def walks() -> dict[str, list[str]]:
     """Serve an app and return what each request calls; runs in a process of its own."""
+    from bench.serve.cases import execute
+    from bench.serve.requests import create_sessions
     from bench.serve.servers.nexus_agents import app
     from bench.serve.tools import TEMPLATE
 
@@ -57,19 +59,11 @@ def walks() -> dict[str, list[str]]:
     threading.setprofile(recorder)
     app.start(blocking=False)
     threading.setprofile(None)
-    execute, call = LIMITS
     try:
-        with _connected(app.api_port) as ask:
-            session_id = json.loads(ask("/api/sessions", {}, "{}"))["session_id"]
-            recorded = {
-                execute: lambda: ask(
-                    "/api/workflows/answer_0/execute",
-                    {"X-Session-ID": session_id},
-                    '{"query":"question","style":"long"}',
-                ),
-                call: lambda: ask(TEMPLATE.path, TEMPLATE.headers, TEMPLATE.body),
-            }
-            return {name: recorder.walk(send) for name, send in recorded.items()}
+        (session_id,) = create_sessions(app.api_port, 1, {})
+        in_session = replace(execute("answer_0"), headers={"X-Session-ID": session_id})
+        templates = dict(zip(LIMITS, (in_session, TEMPLATE), strict=True))
+        return {name: recorder.walk(app.api_port, sent) for name, sent in templates.items()}
     finally:
         app.stop()
 
@@ -93,17 +87,24 @@ class Recorder:
             self._loop = asyncio.get_running_loop()
         calls.append("  " * self._depth(frame) + _described(frame))
 
-    def walk(self, send: Callable[[], str]) -> list[str]:
+    def walk(self, port: int, template: Template) -> list[str]:
         """Send a request several times and return the calls that it usually takes."""
-        send()
-        send()
-        taken = Counter(tuple(self._once(send)) for _ in range(REPEATED))
-        return list(taken.most_common(1)[0][0])
+        plan = template.plan(port)
+        requests = generator.Requests(plan)
+        connection = generator.Connection((plan["host"], port))
+        try:
+            taken = [tuple(self._calls_of(connection, *requests.next())) for _ in range(REPEATED)]
+        finally:
+            connection.socket.close()
+        return list(Counter(taken[UNUSUAL:]).most_common(1)[0][0])
 
-    def _once(self, send: Callable[[], str]) -> list[str]:
+    def _calls_of(
+        self, connection: generator.Connection, request: bytes, expected: bytes
+    ) -> list[str]:
         calls = self._calls = []
-        if "question" not in send():
-            raise WrongAnswerError("the request that is walked is answered wrongly")
+        connection.send(request, expected, 0.0)
+        while not connection.receive():
+            pass
         if self._loop is None:
             raise RuntimeError("no call of ours was seen on the server's thread")
         # What follows the answer is a part of the request: the loop has done it by then.
@@ -153,38 +154,3 @@ def _described(frame: FrameType) -> str:
 
 def _numbered(walk: list[str]) -> list[str]:
     return [f"{number:4} {call}" for number, call in enumerate(walk, 1)]
-
-
-@contextmanager
-def _connected(port: int) -> Iterator[Callable[[str, Mapping[str, str], str], str]]:
-    """Connect to the server, and give what sends a request in one piece and returns the answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-
-        def ask(path: str, headers: Mapping[str, str], body: str) -> str:
-            fields = {"Host": f"127.0.0.1:{port}", "Content-Type": "application/json", **headers}
-            fields["Content-Length"] = str(len(body))
-            lines = [f"POST {path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items())]
-            connection.sendall("\r\n".join([*lines, "", body]).encode())
-            return _answer(connection)
-
-        yield ask
-
-
-def _answer(connection: socket.socket) -> str:
-    """Read one answer whose head says how long it is."""
-    received = b""
-    while True:
-        head, found, body = received.partition(b"\r\n\r\n")
-        if found:
-            fields: dict[str, Any] = dict(
-                line.lower().split(": ", 1) for line in head.decode().split("\r\n")[1:]
-            )
-            if len(body) >= int(fields["content-length"]):
-                break
-        data = connection.recv(65_536)
-        if not data:
-            raise WrongAnswerError(f"the server hung up after {received[:500]!r}")
-        received += data
-    if head.split(b" ")[1] not in {b"200", b"201"}:
-        raise WrongAnswerError(received[:500].decode())
-    return body.decode()

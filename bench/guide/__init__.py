@@ -11,23 +11,15 @@ __all__ = ["run"]
 
 
 def run(rounds: int, say: Callable[[str], None]) -> list[Row]:
-    """Measure everything.
-
-    Parameters
-    ----------
-    rounds
-        How often each figure is measured; medians are reported.
-    say
-        Reports what is being measured.
-    """
+    """Measure everything `rounds` times, reporting what is being measured; return medians."""
     rows: list[Row] = []
-    for title, measure in (
-        ("deployment", deployments.deployment),
-        ("execution", requests.execution),
-        ("sessions", sessions.sessions),
-        ("concurrency", deployments.concurrency),
-        ("memory", deployments.memory),
+    for measure in (
+        deployments.deployment,
+        requests.execution,
+        sessions.sessions,
+        deployments.concurrency,
+        deployments.memory,
     ):
-        say(title)
+        say(measure.__name__)
         rows += measure(rounds)
     return rows

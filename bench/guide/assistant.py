@@ -1,14 +1,17 @@
-"""The agent that is deployed, and whether its answer is the right one."""
+"""The agent that is deployed, whether its answer is the right one, and how fast it has to come."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from bench.guide.figures import expect
+from bench.comparing import duration, spread
+from bench.core.contenders import expect
+from bench.report import Row
+from bench.timing import Sample
 from kaizen_nexus import BaseAgent
 
-__all__ = ["Assistant", "Config", "check", "smallest"]
+__all__ = ["Assistant", "Config", "check", "smallest", "within"]
 
 
 @dataclass(frozen=True)
@@ -58,4 +61,11 @@ def smallest(query: str) -> str:
 
 def check(result: object) -> None:
     """Raise unless the assistant gave the right answer."""
-    expect(result, {"answer": "x (1)", "sources": [], "confidence": 1.0})
+    expected = {"answer": "x (1)", "sources": [], "confidence": 1.0}
+    expect("the assistant", "a request", result, expected)
+
+
+def within(name: str, sample: Sample, seconds: float, remark: str = "") -> Row:
+    """Return a row that is met if the median takes less than so many seconds."""
+    figure = spread(sample) + (f", {remark}" if remark else "")
+    return Row(name, figure, f"under {duration(seconds)}", sample.median < seconds)

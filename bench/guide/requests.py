@@ -8,18 +8,18 @@ import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Awaitable, Callable, Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
-from bench.guide.assistant import Assistant, Config, check
-from bench.guide.figures import milliseconds
+from bench.guide.assistant import Assistant, Config, check, within
 from bench.report import Row
 from bench.timing import Sample, alternate
 from kaizen_nexus import Nexus, deploy_multi_channel
 
-__all__ = ["execution", "serving", "whole_process"]
+__all__ = ["execution", "nexus_program", "serving", "whole_process"]
 
 
 def execution(rounds: int) -> list[Row]:
@@ -28,17 +28,13 @@ def execution(rounds: int) -> list[Row]:
         api = alternate({"api": over_http}, rounds * 4)["api"]
         processes = whole_process(app, max(5, rounds // 2))
         mcp = asyncio.run(over_mcp(app, rounds * 2))
-    cli = processes["cli"]
-    ratio = cli.median / processes["python"].median
+    ratio = processes["cli"].median / processes["python"].median
     return [
-        Row("API overhead", milliseconds(api), "50 ms", api.median < 0.050),
-        Row(
-            "CLI overhead, whole process",
-            f"{milliseconds(cli)}, {ratio:.1f}x `python -c pass`",
-            "500 ms",
-            cli.median < 0.500,
+        within("API overhead", api, 0.05),
+        within(
+            "CLI overhead, whole process", processes["cli"], 0.5, f"{ratio:.1f}x `python -c pass`"
         ),
-        Row("MCP overhead", milliseconds(mcp), "50 ms", mcp.median < 0.050),
+        within("MCP overhead", mcp, 0.05),
     ]
 
 
@@ -64,24 +60,13 @@ async def over_mcp(app: Nexus, rounds: int) -> Sample:
     from kaizen_nexus.channels.mcp.client import connect
 
     async with connect(f"{app.url}/mcp") as client:
-
-        async def call() -> None:
+        seconds = []
+        for _ in range(rounds + 1):
+            started = time.perf_counter()
             result = await client.call_tool("assistant", {"query": "x"})
+            seconds.append(time.perf_counter() - started)
             check(result["structuredContent"]["result"])
-
-        return await timed(call, rounds)
-
-
-async def timed(call: Callable[[], Awaitable[None]], rounds: int) -> Sample:
-    """Time an asynchronous call, after one that does not count."""
-    loop = asyncio.get_running_loop()
-    await call()
-    seconds = []
-    for _ in range(rounds):
-        started = loop.time()
-        await call()
-        seconds.append(loop.time() - started)
-    return Sample(tuple(seconds))
+        return Sample(tuple(seconds[1:]))
 
 
 @contextmanager

@@ -28,7 +28,6 @@ PACKAGES = (
     "mcp",
     "fastapi",
     "pydantic",
-    "litserve",
     "fastmcp",
     "kailash-nexus",
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.comparing import Target
 from bench.core.contenders import WrongAnswerError
+from bench.guide.requests import nexus_program
 from bench.serve.contenders import (
     BARE,
     BARE_ON_GRANIAN,
@@ -19,11 +20,9 @@ from bench.serve.contenders import (
     FASTAPI_ON_GRANIAN,
     GUARDED,
     KAILASH,
-    LITSERVE,
     OURS,
     OURS_ON_GRANIAN,
     Running,
-    nexus_program,
 )
 from bench.serve.generator import NUMBER, VALUE
 from bench.serve.load import CONNECTIONS
@@ -98,9 +97,8 @@ def cases(running: Mapping[str, Running], key: str) -> list[Case]:
                 **beside_fastapi("answer_0"),
                 BARE: bare,
                 KAILASH: Template("/workflows/answer/execute", f'{{"inputs":{QUESTION}}}', ANSWER),
-                LITSERVE: Template("/predict", QUESTION, ANSWER),
             },
-            (Target(FASTAPI, 5), Target(BARE, 1.2), Target(KAILASH, 3), Target(LITSERVE)),
+            (Target(FASTAPI, 5), Target(BARE, 1.2), Target(KAILASH, 3)),
         ),
         Case(
             "`/execute`, an agent that sleeps 1 ms",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from textwrap import shorten
 
+from bench.guide.requests import nexus_program
 from bench.serve.processes import HOST, SERVERS, Server, ServerFailedError, environment, free_port
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "FASTAPI_ON_GRANIAN",
     "GUARDED",
     "KAILASH",
-    "LITSERVE",
     "OURS",
     "OURS_ON_GRANIAN",
     "Contender",
@@ -42,7 +41,6 @@ BARE = "bare ASGI echo"
 BARE_ON_GRANIAN = "bare ASGI echo on granian"
 FASTAPI = "FastAPI"
 FASTAPI_ON_GRANIAN = "FastAPI on granian"
-LITSERVE = "LitServe"
 KAILASH = "kailash-nexus"
 
 
@@ -142,8 +140,7 @@ def contenders(pythons: Mapping[str, str], key_file: Path) -> list[Contender]:
             needs="granian",
             absent="" if find_spec("fastapi") else "fastapi is not installed",
         ),
-        _program(LITSERVE, "litserve", pythons, "litserve_agent.py"),
-        _program(KAILASH, "kailash-nexus", pythons, "kailash_agent.py"),
+        _kailash(pythons.get(KAILASH, sys.executable)),
     ]
     if BEFORE in pythons:
         chosen.insert(1, in_python(BEFORE, pythons[BEFORE]))
@@ -162,13 +159,12 @@ def in_python(name: str, python: str, environ: Mapping[str, str] | None = None) 
     )
 
 
-def _program(name: str, distribution: str, pythons: Mapping[str, str], script: str) -> Contender:
-    """Return a contender that starts itself, and may need an interpreter of its own."""
-    python = pythons.get(name, sys.executable)
+def _kailash(python: str) -> Contender:
+    """Return the platform that this one stands in for, which may need its own interpreter."""
     return Contender(
-        name,
-        lambda port: [python, str(SERVERS / script), str(port), str(free_port())],
-        absent=_without(distribution, python),
+        KAILASH,
+        lambda port: [python, str(SERVERS / "kailash_agent.py"), str(port), str(free_port())],
+        absent=_without("kailash-nexus", python),
         environ={} if python == sys.executable else {"PYTHONPATH": ""},
     )
 
@@ -177,12 +173,6 @@ def nexus(*options: str) -> Callable[[int], Sequence[str]]:
     """Return how ours is served."""
     app = f"{SERVERS / 'nexus_agents.py'}:app"
     return lambda port: [*nexus_program(), "serve", app, "--port", str(port), *options]
-
-
-def nexus_program() -> list[str]:
-    """Return how to start the installed program."""
-    script = Path(sysconfig.get_path("scripts")) / "nexus"
-    return [str(script)] if script.exists() else [sys.executable, "-m", "kaizen_nexus"]
 
 
 def uvicorn(module: str) -> Callable[[int], Sequence[str]]:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from bench.core.contenders import WrongAnswerError
 from bench.serve import generator
-from bench.serve.processes import HOST
-from bench.serve.requests import NUMBERS, Template
+from bench.serve.requests import Template
 
 __all__ = ["CONNECTIONS", "Load", "load"]
 
@@ -70,13 +69,7 @@ def load(
         An answer was not what is expected, or none came.
     """
     plan = {
-        "host": HOST,
-        "port": port,
-        "head": template.head(port),
-        "body": template.body,
-        "expected": template.expected,
-        "values": list(template.values),
-        "first": next(NUMBERS),
+        **template.plan(port),
         "connections": connections,
         "seconds": seconds,
         "rate": rate,

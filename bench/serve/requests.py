@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from itertools import count
+from typing import Any
 
 from bench.core.contenders import WrongAnswerError
 from bench.serve.generator import NUMBER, VALUE
@@ -30,11 +31,19 @@ class Template:
     values: tuple[str, ...] = ()
     """What `VALUE` in a header stands for, in turn."""
 
-    def head(self, port: int) -> str:
-        """Return the head, but for the length of the body and the empty line."""
+    def plan(self, port: int) -> dict[str, Any]:
+        """Return what a generator needs to send such requests to a port."""
         headers = {"Host": f"{HOST}:{port}", "Content-Type": "application/json", **self.headers}
         lines = [f"POST {self.path} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
-        return "".join(f"{line}\r\n" for line in lines)
+        return {
+            "host": HOST,
+            "port": port,
+            "head": "".join(f"{line}\r\n" for line in lines),
+            "body": self.body,
+            "expected": self.expected,
+            "values": list(self.values),
+            "first": next(NUMBERS),
+        }
 
     def check(self, port: int) -> None:
         """Raise unless a request of this kind gets the answer that is expected.

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from bench.comparing import Target, compare, figures, spread
+from bench.core.contenders import WrongAnswerError
+from bench.guide.requests import nexus_program
 from bench.report import Row, Section
 from bench.serve.cases import QUERY
 from bench.serve.contenders import (
@@ -16,21 +22,20 @@ from bench.serve.contenders import (
     Contender,
     in_python,
     nexus,
-    nexus_program,
     serving,
     uvicorn,
 )
 from bench.serve.generator import NUMBER
-from bench.serve.pipes import Pipe
 from bench.serve.processes import SERVERS, environment
-from bench.serve.requests import Template
+from bench.serve.requests import NUMBERS, Template
 from bench.serve.scale import UNJUDGED, Scale
 from bench.serve.throughput import compared_rows, measure_all
-from bench.timing import Sample, take_turns
+from bench.timing import Run, Sample, take_turns
 
 __all__ = ["TEMPLATE", "over_http", "over_stdio"]
 
 PROTOCOL = "2026-07-28"
+HANDSHAKE = "2025-06-18"
 SDK = "the SDK's low-level server"
 HOOKED = "the SDK's low-level server, told the schema"
 FASTMCP = "FastMCP"
@@ -80,14 +85,16 @@ def over_http(scale: Scale, pythons: Mapping[str, str], say: Callable[[str], Non
 def over_stdio(scale: Scale, say: Callable[[str], None]) -> Section:
     """Measure how long calls take over standard input and output, one after the other."""
     say("MCP over stdio")
-    environ = environment(BENCH_AGENTS="1")
-    ours = [*nexus_program(), "mcp", f"{SERVERS / 'nexus_agents.py'}:app"]
-    sdk = [sys.executable, str(SERVERS / "sdk_tools.py")]
+    programs = {
+        OURS: [*nexus_program(), "mcp", f"{SERVERS / 'nexus_agents.py'}:app"],
+        SDK: [sys.executable, str(SERVERS / "sdk_tools.py")],
+    }
     absent = _without_sdk()
     samples: dict[str, Sample] = {}
     if not absent:
-        with Pipe(ours, environ) as own_pipe, Pipe(sdk, environ) as sdk_pipe:
-            samples = _alternated({OURS: own_pipe, SDK: sdk_pipe}, scale)
+        with ExitStack() as stack:
+            runs = {name: _pipe(stack, program, scale) for name, program in programs.items()}
+            samples = take_turns(runs, max(3, scale.rounds * 3))
     rows = [Row(f"{name}: a call", spread(sample)) for name, sample in samples.items()]
     unjudged = "" if scale.judged else UNJUDGED
     what = f"{OURS} against {SDK}"
@@ -98,18 +105,50 @@ def over_stdio(scale: Scale, say: Callable[[str], None]) -> Section:
     return Section("MCP: a `tools/call` over stdio", rows, {"stdio": data})
 
 
-def _alternated(pipes: Mapping[str, Pipe], scale: Scale) -> dict[str, Sample]:
-    def calls(pipe: Pipe) -> Callable[[int], float]:
-        def run(number: int) -> float:
-            seconds = pipe.calls(number * scale.calls, "answer_0", ARGUMENTS, NUMBER)
-            return seconds / scale.calls
+def _pipe(stack: ExitStack, command: Sequence[str], scale: Scale) -> Run:
+    """Start a server, shake hands, and return what times calls of its tool."""
+    environ = environment(BENCH_AGENTS="1")
+    pipe = subprocess.PIPE
+    process = stack.enter_context(
+        subprocess.Popen(command, env=environ, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+    )
+    stack.callback(process.terminate)
+    writing, reading = process.stdin, process.stdout
+    if writing is None or reading is None:
+        raise RuntimeError("a process has no pipes")
 
-        return run
+    def send(message: Mapping[str, Any]) -> None:
+        writing.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+        writing.flush()
 
-    for pipe in pipes.values():
-        pipe.shake_hands()
-    runs = {name: calls(pipe) for name, pipe in pipes.items()}
-    return take_turns(runs, max(3, scale.rounds * 3))
+    def ask(method: str, params: Mapping[str, Any], expected: str) -> None:
+        number = next(NUMBERS)
+        send({"id": number, "method": method, "params": params})
+        line = b""
+        while f'"id":{number}' not in line.decode().replace(" ", ""):
+            line = reading.readline()
+            if not line:
+                raise WrongAnswerError(f"{command} ended without an answer")
+        if expected not in line.decode():
+            raise WrongAnswerError(f"{method} over stdio: {line.decode()}")
+
+    def calls(number: int) -> float:
+        started = time.perf_counter()
+        for _ in range(number * scale.calls):
+            query = QUERY.replace(NUMBER, str(next(NUMBERS)))
+            ask(
+                "tools/call",
+                {"name": "answer_0", "arguments": {**ARGUMENTS, "query": query}},
+                query,
+            )
+        return (time.perf_counter() - started) / scale.calls
+
+    client = {"name": "bench", "version": "1"}
+    params = {"protocolVersion": HANDSHAKE, "capabilities": {}, "clientInfo": client}
+    ask("initialize", params, "result")
+    send({"method": "notifications/initialized"})
+    calls(1)
+    return calls
 
 
 def _contenders(tools: int, pythons: Mapping[str, str]) -> Sequence[Contender]:

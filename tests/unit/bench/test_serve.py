@@ -25,7 +25,6 @@ from bench.serve.contenders import (
     FASTAPI,
     GUARDED,
     KAILASH,
-    LITSERVE,
     OURS,
     contenders,
     serving,
@@ -151,10 +150,10 @@ def test_another_version_is_compared_without_a_target_and_an_absent_rival_is_nam
 
 
 def test_a_contender_may_have_an_interpreter_of_its_own(tmp_path: Path) -> None:
-    pythons = dict.fromkeys((LITSERVE, BEFORE), "/nowhere/python")
+    pythons = dict.fromkeys((KAILASH, BEFORE), "/nowhere/python")
     absent = {c.name: c.missing for c in contenders(pythons, tmp_path)}
-    assert absent[BEFORE] == absent[LITSERVE]
-    assert absent[LITSERVE] == "/nowhere/python cannot be run: No such file or directory"
+    assert absent[BEFORE] == absent[KAILASH]
+    assert absent[KAILASH] == "/nowhere/python cannot be run: No such file or directory"
     assert absent[OURS] == absent[BARE] == ""
     with pytest.raises(SystemExit):
         harness.main(["serve", "--python", "another=/usr/bin/python3"])
