@@ -132,7 +132,7 @@ class KeyStore:
         self._clock = clock
         self._wall_clock = wall_clock
         self._lock = threading.Lock()
-        self._keys: Mapping[str, ApiKey] = {}
+        self._keys: Mapping[str, tuple[ApiKey, Caller]] = {}
         self._stamp: _Stamp | None = None
         self._complaint = ""
         self._checked = clock()
@@ -143,15 +143,13 @@ class KeyStore:
         match = _KEY.fullmatch(key)
         known = self._current().get(match["id"]) if match else None
         # An unknown id takes as long as a known one with the wrong secret.
-        expected = _UNKNOWN if known is None else known.hash
+        expected = _UNKNOWN if known is None else known[0].hash
         if not hmac.compare_digest(digest(key).encode(), expected.encode()) or known is None:
             return None
-        if known.expires is not None and known.expires <= self._wall_clock():
-            return None
-        # No token's subject may begin with "key:", so no issuer can name a key's owner.
-        return Caller(f"key:{known.name}", granted(known.scopes), authenticated=True)
+        kept, caller = known
+        return caller if kept.expires is None or self._wall_clock() < kept.expires else None
 
-    def _current(self) -> Mapping[str, ApiKey]:
+    def _current(self) -> Mapping[str, tuple[ApiKey, Caller]]:
         now = self._clock()
         with self._lock:
             if now - self._checked < CHECK_SECONDS:
@@ -167,7 +165,8 @@ class KeyStore:
 
     def _load(self) -> None:
         try:
-            self._keys, self._stamp = read_keys(self.path)
+            keys, self._stamp = read_keys(self.path)
+            self._keys = {key.id: (key, _owner(key)) for key in keys.values()}
             complaint = "" if self._keys else f"{self.path} holds no keys"
         except (OSError, KeyFileError) as error:
             self._keys, self._stamp = {}, None
@@ -180,6 +179,11 @@ class KeyStore:
                 complaint,
             )
         self._complaint = complaint
+
+
+def _owner(key: ApiKey) -> Caller:
+    # No token's subject may begin with "key:", so no issuer can name a key's owner.
+    return Caller(f"key:{key.name}", granted(key.scopes), authenticated=True)
 
 
 def _stamp(status: os.stat_result) -> _Stamp:
