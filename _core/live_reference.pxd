@@ -1,7 +1,8 @@
 """A borrowed pointer to an object that may just be going, turned into a reference to it.
 
-With a GIL, an object whose deallocator unlinks it is alive for as long as it is linked. Without
-one, its last reference may have gone a moment ago, and only the interpreter can tell.
+With a GIL, an object whose deallocator unlinks it is linked only while it is alive, or while what
+a subclass added to it is being destroyed, when nothing refers to it any more. Without a GIL its
+last reference may have gone a moment ago, and only the interpreter can tell.
 """
 from cpython.object cimport PyObject
 
@@ -25,6 +26,7 @@ cdef extern from *:
     #ifdef Py_GIL_DISABLED
         return PyUnstable_TryIncRef(object) ? object : NULL;
     #else
+        if (Py_REFCNT(object) == 0) return NULL;
         Py_INCREF(object);
         return object;
     #endif

@@ -10,6 +10,9 @@ cdef class TableCore:
     cdef dict _channels         # channel name -> column; names are only ever added
     cdef PyObject *_names[MAX_CHANNELS]     # the keys of `_channels`, by column
     cdef object _clock
+    cdef type _kind             # the class of the handles
+    cdef public object context  # what the handles show as theirs
+    cdef public bint tended     # whether something sees to it that expired sessions are removed
     cdef int64_t _ttl
     cdef Py_ssize_t _capacity
     cdef Py_ssize_t _cursor
@@ -165,10 +168,11 @@ cdef class TableCore:
         self, SessionHandle handle, int64_t now, bint replace, bint evict, Removed *removed
     ) noexcept:
         """Give a detached handle a row, under the lock."""
-        cdef uint32_t tag = index_tag(&self._index, handle._session_id)
+        cdef uint32_t tag
         cdef Py_ssize_t slot
         if handle._slot >= 0:
             return Outcome.ATTACHED
+        tag = index_tag(&self._index, handle._session_id)
         if not index_reserve(&self._index, tag):
             return Outcome.NO_MEMORY
         slot = index_find(&self._index, &self._rows, handle._session_id)
@@ -239,8 +243,10 @@ cdef class TableCore:
         return True
 
     @cython.final
-    cdef SessionHandle _handle(self, str key, int64_t now, int column, bint peek):
-        """Return a handle onto a live row and touch it, or just `peek` at any row.
+    cdef SessionHandle _handle(
+        self, str key, int64_t now, int column, str owner=None, bint peek=False
+    ):
+        """Return a handle onto a live row of this owner and touch it, or just `peek` at any row.
 
         There is one handle to a row at a time, so that a removal knows where its contents go.
         """
@@ -253,9 +259,11 @@ cdef class TableCore:
                 slot = self._locate(key, None, INT64_MIN if peek else now)
                 if slot < 0:
                     return None
+                objects = row_objects(&self._rows, slot)
+                if owner is not None and <str>objects.user_id != owner:
+                    return None
                 if not peek:
                     self._touch_row(slot, now, column)
-                objects = row_objects(&self._rows, slot)
                 held = live_reference(objects.handle)
                 if held is not NULL:
                     found = <SessionHandle>held
@@ -265,7 +273,7 @@ cdef class TableCore:
                     fresh._session_id = <str>objects.session_id
                     fresh._bind(self, slot)
                     return fresh
-            fresh = SessionHandle.__new__(SessionHandle)
+            fresh = new_handle(self._kind)
 
     @cython.final
     cdef dict _get_state(self, str key, SessionHandle handle, object channel):

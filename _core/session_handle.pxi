@@ -1,22 +1,12 @@
 """The handle onto a row of the session table; a part of session_table.pyx."""
 
 
-cdef SessionHandle new_handle(object session_id, object user_id, int64_t ttl, int64_t now):
-    """Return a detached handle of a session that begins now."""
-    cdef SessionHandle handle = SessionHandle.__new__(SessionHandle)
-    if session_id is None:
-        handle._session_id = random_id()
-    elif PyUnicode_CheckExact(session_id) and 0 < PyUnicode_GET_LENGTH(session_id) <= MAX_ID_LENGTH:
-        handle._session_id = <str>session_id
-    else:
-        handle._session_id = _arguments.session_id(session_id)
-    handle._user_id = (
-        <str>user_id if PyUnicode_CheckExact(user_id) else _arguments.user_id(user_id)
-    )
-    handle._created = handle._accessed = now
-    handle._ttl = ttl
-    handle._expires = now + ttl
-    return handle
+cdef tuple NO_ARGUMENTS = ()
+
+
+cdef inline SessionHandle new_handle(type kind):
+    """Return an instance of a class of handles that has not begun."""
+    return <SessionHandle>(<PyTypeObject *>kind).tp_new(kind, <PyObject *>NO_ARGUMENTS, NULL)
 
 
 cdef object put(PyObject **cell, object value):
@@ -37,7 +27,6 @@ cdef inline PyObject **object_cell(RowObjects *objects, Field field) noexcept:
     return &objects.state if field == Field.STATE else &objects.memory_pool_id
 
 
-@cython.final
 @cython.freelist(64)
 @cython.no_gc_clear     # __dealloc__ unlinks the handle from its table
 cdef class SessionHandle:
@@ -48,14 +37,30 @@ cdef class SessionHandle:
     touches another row, whatever the id or the slot is used for next. A handle acts on its row even
     after the session has expired, as long as the table holds it.
 
-    Handles come from `SessionTable.create_handle`, `handle`, `peek` and `detached`. Times are
-    nanoseconds on the table's clock, or on the built-in clock if there never was a table.
+    Times are nanoseconds on the table's clock, or on the built-in clock if there never was a table.
+
+    Parameters
+    ----------
+    session_id : str, optional
+        1 to 256 characters; by default 128 random bits in hexadecimal.
+    user_id : str
+        Whose session it is.
+    ttl : float
+        Seconds of disuse after which it expires.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or out of its bounds.
+    RuntimeError
+        If the session has begun before.
     """
 
+    cdef object __weakref__
     cdef TableCore _table       # None until a table first holds the session
     cdef Py_ssize_t _slot       # -1 while detached
     cdef bint _removed
-    cdef str _session_id
+    cdef str _session_id        # None until the session begins
     # What follows is meaningful only while the handle is detached.
     cdef int64_t _created, _accessed, _expires, _ttl, _version
     cdef str _user_id
@@ -68,10 +73,30 @@ cdef class SessionHandle:
     def __cinit__(self):
         self._slot = -1
 
-    def __init__(self):
-        raise TypeError(
-            "SessionHandle cannot be called: use SessionTable.create_handle or detached"
+    def __init__(self, session_id=None, user_id="", ttl=3600.0):
+        self._begin(session_id, user_id, _arguments.duration_ns(ttl), monotonic_ns())
+
+    cdef int _begin(self, object session_id, object user_id, int64_t ttl, int64_t now) except -1:
+        cdef str key
+        if self._session_id is not None:
+            raise _arguments.begun_before()
+        if session_id is None:
+            key = random_id()
+        elif (
+            PyUnicode_CheckExact(session_id)
+            and 0 < PyUnicode_GET_LENGTH(session_id) <= MAX_ID_LENGTH
+        ):
+            key = <str>session_id
+        else:
+            key = _arguments.session_id(session_id)
+        self._user_id = (
+            <str>user_id if PyUnicode_CheckExact(user_id) else _arguments.user_id(user_id)
         )
+        self._created = self._accessed = now
+        self._ttl = ttl
+        self._expires = now + ttl
+        self._session_id = key
+        return 0
 
     def __dealloc__(self):
         cdef RowObjects *objects
@@ -88,7 +113,10 @@ cdef class SessionHandle:
         self._table = table
         self._slot = slot
         self._removed = False
-        row_objects(&table._rows, slot).handle = <PyObject *>self
+        cdef PyObject **handle = &row_objects(&table._rows, slot).handle
+        if handle[0] is not NULL:       # one that is just going: it has no more say
+            (<SessionHandle>handle[0])._slot = -1
+        handle[0] = <PyObject *>self
         allow_live_reference(<PyObject *>self)
 
     cdef void _hand_over(self, TableCore table, Py_ssize_t slot) noexcept:
@@ -253,6 +281,11 @@ cdef class SessionHandle:
             return table._slot_of(self) >= 0
 
     @property
+    def context(self):
+        """What the table that holds the session, or did so last, has as its context."""
+        return None if self._table is None else self._table.context
+
+    @property
     def created(self):
         """When the session was created, in nanoseconds."""
         return self._time(Field.CREATED)
@@ -281,8 +314,8 @@ cdef class SessionHandle:
 
     @property
     def ttl(self):
-        """How far an access slides the expiry, in nanoseconds."""
-        return self._time(Field.TTL)
+        """How far an access slides the expiry, in seconds."""
+        return self._time(Field.TTL) / 1e9
 
     @property
     def user_id(self):
@@ -295,7 +328,7 @@ cdef class SessionHandle:
 
     @property
     def memory_pool_id(self):
-        """What `bind_memory_pool` bound, None at first."""
+        """The memory pool bound to the session, None if there is none."""
         return self._object(Field.MEMORY_POOL_ID)
 
     @memory_pool_id.setter
@@ -334,9 +367,10 @@ cdef class SessionHandle:
 
     @property
     def version(self):
-        """How often the state was set, or updated with anything, counted from 0.
+        """How often `state` was set, or updated with anything, counted from 0.
 
-        What is done to the dict itself cannot be seen and does not count.
+        What is done to the dict itself, as in ``session.state["topic"] = "maps"``, cannot be seen
+        and does not count.
         """
         cdef TableCore table = self._table
         cdef Py_ssize_t slot
@@ -420,18 +454,21 @@ cdef class SessionHandle:
                     return row_expires(&table._rows, slot)[0] <= now
         return self._removed or self._expires <= now
 
-    def touch(self, channel=None):
-        """Slide the expiry by the session's TTL, even if it has passed."""
+    def refresh(self, channel=None):
+        """Slide the expiry by the session's own TTL, and note the channel if one is given.
+
+        A session that has expired is revived as long as its table still holds it.
+        """
         if self._table is None or not self._table._touch(None, self, channel):
             self._touch_detached(channel)
 
-    def update(self, updates, channel=None, *, if_version=None):
-        """Touch the session and merge `updates` into its state, all or nothing.
+    def update_state(self, updates, channel=None, *, if_version=None):
+        """Refresh the session and merge `updates` into its state, all or nothing.
 
         Raises
         ------
         VersionConflictError
-            If the state has another version than `if_version`, where that is given.
+            If `version` is not `if_version`, where that is given. Nothing was merged.
         """
         cdef dict items = checked_items(updates, "updates")
         cdef int64_t expected = checked_version(if_version)
@@ -443,7 +480,7 @@ cdef class SessionHandle:
             merge(self.state, items)
 
     def get_state(self, channel=None):
-        """Touch the session and return a shallow copy of its state."""
+        """Refresh the session and return a shallow copy of its state."""
         cdef dict state = None
         if self._table is not None:
             state = self._table._get_state(None, self, channel)

@@ -1,4 +1,4 @@
-# cython: language_level=3
+# cython: language_level=3, binding=False, embedsignature.format=clinic
 """Sessions with sliding expiry in a structure of arrays, looked up by id in nanoseconds.
 
 The table keeps a session's times in int64 columns and its objects in plain pointer blocks, in
@@ -21,7 +21,7 @@ from cpython.dict cimport (
 )
 from cpython.long cimport PyLong_AsLong
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF, Py_XINCREF
 from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_GET_LENGTH
 from libc.stdint cimport INT64_MIN, int64_t, uint32_t, uint64_t
@@ -50,7 +50,7 @@ from time import sleep
 
 from kaizen_nexus._common import session_arguments as _arguments
 
-__all__ = ["SessionHandle", "SessionTable"]
+__all__ = ["SessionCalls", "SessionHandle", "SessionTable"]
 
 include "session_values.pxi"
 include "session_core.pxi"
@@ -74,6 +74,15 @@ cdef class SessionTable(TableCore):
     clock : callable, optional
         Returns monotonic nanoseconds as an int between 0 and 2**62. By default the system's
         monotonic clock, read without a Python call.
+    handles : type, default SessionHandle
+        The class of the handles onto its rows: `SessionHandle` or a subclass.
+
+    Attributes
+    ----------
+    context
+        Anything that the handles shall show as their `context`; for the table's owner to set.
+    tended : bool
+        Whether something sees to it that expired sessions are removed; likewise.
 
     Raises
     ------
@@ -86,11 +95,15 @@ cdef class SessionTable(TableCore):
     `sweep`, `sweep_all`, `clear` and `metrics` are linear in the rows they look at.
     """
 
-    def __cinit__(self, ttl=3600.0, *, capacity=1_000_000, on_full="refuse", clock=None):
+    def __cinit__(
+        self, ttl=3600.0, *, capacity=1_000_000, on_full="refuse", clock=None,
+        handles=SessionHandle,
+    ):
         self._ttl = _arguments.duration_ns(ttl)
         self._capacity = _arguments.capacity(capacity)
         self._rows.linked = _arguments.eviction_policy(on_full)
         self._clock = _arguments.clock(clock)
+        self._kind = _arguments.subclass(handles, SessionHandle)
         self._rows.chunks = <Chunk *>PyMem_Calloc(
             (self._capacity + CHUNK_ROWS - 1) >> CHUNK_BITS, sizeof(Chunk)
         )
@@ -122,14 +135,6 @@ cdef class SessionTable(TableCore):
         """Return the table's clock in nanoseconds."""
         return self._now()
 
-    @staticmethod
-    def detached(session_id=None, user_id="", ttl=3600.0):
-        """Return a handle that belongs to no table and keeps its values itself.
-
-        Its times are on the built-in clock. `adopt` gives it a row.
-        """
-        return new_handle(session_id, user_id, _arguments.duration_ns(ttl), monotonic_ns())
-
     def create(self, session_id=None, user_id="", ttl=None, state=None):
         """Create a session and return its id; a session that has the id already is replaced.
 
@@ -151,18 +156,23 @@ cdef class SessionTable(TableCore):
         SessionTableFullError
             If the table is full of live sessions and refuses.
         """
-        return self._create(session_id, user_id, ttl, state)._session_id
+        return self.create_handle(session_id, user_id, ttl, state).session_id
 
     def create_handle(self, session_id=None, user_id="", ttl=None, state=None):
         """Create a session as `create` does and return a handle onto its row."""
-        return self._create(session_id, user_id, ttl, state)
-
-    cdef SessionHandle _create(self, object session_id, object user_id, object ttl, object state):
         cdef int64_t ttl_ns = self._ttl if ttl is None else _arguments.duration_ns(ttl)
         cdef dict first = None if state is None else PyDict_Copy(checked_items(state, "state"))
+        return self._create(session_id, user_id, ttl_ns, first)
+
+    cdef SessionHandle _create(
+        self, object session_id, object user_id, int64_t ttl, dict state, bint stillborn=False
+    ):
         cdef int64_t now = self._now()
-        cdef SessionHandle handle = new_handle(session_id, user_id, ttl_ns, now)
-        handle._state = first
+        cdef SessionHandle handle = new_handle(self._kind)
+        handle._begin(session_id, user_id, ttl, now)
+        if stillborn:
+            handle._expires = now
+        handle._state = state
         self._install(handle, now, True)
         return handle
 
@@ -183,20 +193,31 @@ cdef class SessionTable(TableCore):
         """
         if not isinstance(handle, SessionHandle):
             raise TypeError(f"handle must be a SessionHandle, not {type(handle).__name__}")
+        if (<SessionHandle>handle)._session_id is None:
+            raise _arguments.not_begun()
         cdef Outcome outcome = self._install(<SessionHandle>handle, self._now(), bool(replace))
         if outcome == Outcome.ATTACHED and (<SessionHandle>handle)._table is not self:
             raise ValueError(f"session {handle.session_id!r} is held by another table")
         return outcome != Outcome.EXISTS
 
-    def handle(self, session_id, channel=None):
-        """Touch a live session and return a handle onto its row, or None."""
+    def handle(self, session_id, channel=None, *, owner=None):
+        """Touch a live session and return a handle onto its row, or None.
+
+        A session of another user than `owner`, where that is given, is not touched.
+        """
+        return self._attach(session_id, owner, channel)
+
+    cdef SessionHandle _attach(self, object session_id, object owner, object channel):
         cdef int64_t now = self._now()
         cdef str key = lookup_key(session_id)
-        return self._handle(key, now, self._column(channel, key, None, now), False)
+        cdef str user = None
+        if owner is not None:
+            user = <str>owner if PyUnicode_CheckExact(owner) else _arguments.user_id(owner)
+        return self._handle(key, now, self._column(channel, key, None, now), user)
 
     def peek(self, session_id):
         """Return a handle onto a row without touching it, expired or not, or None."""
-        return self._handle(lookup_key(session_id), 0, NO_CHANNEL, True)
+        return self._handle(lookup_key(session_id), 0, NO_CHANNEL, None, True)
 
     def get_state(self, session_id, channel=None):
         """Touch a session and return a shallow copy of its state.
@@ -415,3 +436,6 @@ cdef class SessionTable(TableCore):
             "evicted": self._evicted,
             "refused": self._refused,
         }
+
+
+include "session_calls.pxi"

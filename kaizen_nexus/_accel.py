@@ -12,21 +12,23 @@ import importlib.util
 import os
 from typing import TYPE_CHECKING, Any, Literal
 
-if TYPE_CHECKING:
-    from kaizen_nexus._core.cache_key import cache_key
-    from kaizen_nexus._core.latency_histogram import (
+if TYPE_CHECKING:  # both have the same signatures, which a test compares
+    from kaizen_nexus._fallback.cache_key import cache_key
+    from kaizen_nexus._fallback.latency_histogram import (
         LatencyHistogram,
         LatencyRecorders,
         PerformanceMonitor,
         SlidingLatencyHistogram,
     )
-    from kaizen_nexus._core.session_table import SessionTable
+    from kaizen_nexus._fallback.session_table import SessionCalls, SessionHandle, SessionTable
 
 __all__ = [
     "IMPLEMENTATION",
     "LatencyHistogram",
     "LatencyRecorders",
     "PerformanceMonitor",
+    "SessionCalls",
+    "SessionHandle",
     "SessionTable",
     "SlidingLatencyHistogram",
     "cache_key",
@@ -38,6 +40,8 @@ _HOMES = {
     "LatencyHistogram": "latency_histogram",
     "LatencyRecorders": "latency_histogram",
     "PerformanceMonitor": "latency_histogram",
+    "SessionCalls": "session_table",
+    "SessionHandle": "session_table",
     "SessionTable": "session_table",
     "SlidingLatencyHistogram": "latency_histogram",
     "cache_key": "cache_key",

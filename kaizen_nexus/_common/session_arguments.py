@@ -22,6 +22,7 @@ __all__ = [
     "MAX_TTL_SECONDS",
     "MAX_VERSION",
     "NS_PER_SECOND",
+    "begun_before",
     "budget_ns",
     "capacity",
     "channel_name",
@@ -29,9 +30,12 @@ __all__ = [
     "clock_reading",
     "duration_ns",
     "eviction_policy",
+    "not_begun",
+    "require_user",
     "session_id",
     "slice_rows",
     "state_dict",
+    "subclass",
     "table_full",
     "timestamp_ns",
     "too_many_channels",
@@ -187,6 +191,32 @@ def user_id(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"user_id must be a str, not {_type_name(value)}")
     return str.__str__(value)
+
+
+def require_user(value: object) -> None:
+    """Refuse a user id that is missing or blank; what is not a str is refused elsewhere."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise ValueError(
+            f"user_id must say whose session it is, and not be {value!r}: "
+            "pass create_session(user_id=...)"
+        )
+
+
+def subclass(value: object, base: type) -> type:
+    """Return `value` if it is `base` or a subclass."""
+    if isinstance(value, type) and issubclass(value, base):
+        return value
+    raise TypeError(f"handles must be a subclass of {base.__name__}, not {value!r}")
+
+
+def begun_before() -> RuntimeError:
+    """Return the error for initialising a session a second time."""
+    return RuntimeError("a session is initialised only once")
+
+
+def not_begun() -> ValueError:
+    """Return the error for a session whose class does not call the constructor of its base."""
+    return ValueError("the session was not initialised: call super().__init__()")
 
 
 def channel_name(value: object) -> str:

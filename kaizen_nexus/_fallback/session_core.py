@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from itertools import islice
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kaizen_nexus._common import session_arguments as _arguments
 from kaizen_nexus._common.fork_locks import fork_lock
@@ -16,29 +15,9 @@ if TYPE_CHECKING:
 
     from kaizen_nexus._fallback.session_handle import SessionHandle
 
-__all__ = ["TableCore", "lookup_key", "random_id"]
+__all__ = ["TableCore", "lookup_key"]
 
 _BATCH: Final = 256
-_ID_BYTES: Final = 16
-
-_random_ids: deque[str] = deque()
-
-
-def random_id() -> str:
-    """Return 128 random bits as 32 hexadecimal digits, drawn from a block of 256."""
-    try:
-        return _random_ids.pop()
-    except IndexError:
-        digits = os.urandom(_BATCH * _ID_BYTES).hex()
-        width = 2 * _ID_BYTES
-        first, *rest = (digits[i : i + width] for i in range(0, len(digits), width))
-        _random_ids.extend(rest)
-        return first
-
-
-if hasattr(os, "register_at_fork"):
-    # Parent and child must not hand out the same ids.
-    os.register_at_fork(after_in_child=_random_ids.clear)
 
 
 def lookup_key(session_id: object) -> str:
@@ -50,8 +29,17 @@ class TableCore:
     """The rows and the lock that guards them."""
 
     def __init__(
-        self, ttl: int, capacity: int, clock: Callable[[], int] | None, *, evict: bool
+        self,
+        ttl: int,
+        capacity: int,
+        clock: Callable[[], int] | None,
+        *,
+        evict: bool,
+        handles: type[SessionHandle],
     ) -> None:
+        self.tended = False
+        self._kind = handles
+        self.context: Any = None
         self._ttl = ttl
         self._capacity = capacity
         self._now: Callable[[], int] = monotonic_ns
@@ -90,10 +78,14 @@ class TableCore:
     def _expires_at(self, expires: int) -> None:
         self._earliest = min(self._earliest, expires)
 
-    def _access(self, session_id: object, now: int, channel: str | None) -> SessionHandle | None:
-        """Return the row of a live session after sliding its expiry."""
+    def _access(
+        self, session_id: object, now: int, channel: str | None, owner: str | None = None
+    ) -> SessionHandle | None:
+        """Return the row of a live session of this owner after sliding its expiry."""
         row = self._rows.get(session_id if type(session_id) is str else lookup_key(session_id))
         if row is None or row._expires <= now:
+            return None
+        if owner is not None and row._user_id != owner:
             return None
         row._accessed = now
         row._expires = expires = now + row._ttl

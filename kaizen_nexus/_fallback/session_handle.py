@@ -6,9 +6,11 @@ keeps its values.
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from contextlib import nullcontext
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any, Protocol, final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from kaizen_nexus._common import session_arguments as _arguments
 
@@ -16,11 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
-__all__ = ["SessionHandle", "checked_items", "new_handle"]
+__all__ = ["SessionHandle", "checked_items"]
+
+_BLOCK: Final = 256
+_ID_BYTES: Final = 16
 
 
 class _Home(Protocol):
     """What a session needs of the table that holds it."""
+
+    context: Any
 
     @property
     def _lock(self) -> AbstractContextManager[object]: ...
@@ -34,6 +41,7 @@ class _Home(Protocol):
 class _Nowhere:
     """Stands in for the table of a session that never was in one."""
 
+    context: Any = None
     _lock = nullcontext()
 
     def now(self) -> int:
@@ -54,6 +62,25 @@ class _Nowhere:
 
 _NOWHERE = _Nowhere()
 
+_random_ids: deque[str] = deque()
+
+
+def random_id() -> str:
+    """Return 128 random bits as 32 hexadecimal digits, drawn from a block of 256."""
+    try:
+        return _random_ids.pop()
+    except IndexError:
+        digits = os.urandom(_BLOCK * _ID_BYTES).hex()
+        width = 2 * _ID_BYTES
+        first, *rest = (digits[i : i + width] for i in range(0, len(digits), width))
+        _random_ids.extend(rest)
+        return first
+
+
+if hasattr(os, "register_at_fork"):
+    # Parent and child must not hand out the same ids.
+    os.register_at_fork(after_in_child=_random_ids.clear)
+
 
 def checked_items(items: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return a dict whose keys are exact str: `items` itself if it is one."""
@@ -66,7 +93,6 @@ def checked_items(items: Mapping[str, Any], name: str) -> dict[str, Any]:
     return _arguments.state_dict(items, name)
 
 
-@final
 class SessionHandle:
     """One session, in a table or out of it.
 
@@ -75,11 +101,27 @@ class SessionHandle:
     touches another row, whatever the id or the slot is used for next. A handle acts on its row even
     after the session has expired, as long as the table holds it.
 
-    Handles come from `SessionTable.create_handle`, `handle`, `peek` and `detached`. Times are
-    nanoseconds on the table's clock, or on the built-in clock if there never was a table.
+    Times are nanoseconds on the table's clock, or on the built-in clock if there never was a table.
+
+    Parameters
+    ----------
+    session_id : str, optional
+        1 to 256 characters; by default 128 random bits in hexadecimal.
+    user_id : str
+        Whose session it is.
+    ttl : float
+        Seconds of disuse after which it expires.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or out of its bounds.
+    RuntimeError
+        If the session has begun before.
     """
 
     __slots__ = (
+        "__weakref__",
         "_accessed",
         "_attached",
         "_channels",
@@ -109,10 +151,27 @@ class SessionHandle:
     _attached: bool
     _removed: bool
 
-    def __init__(self) -> None:
-        raise TypeError(
-            "SessionHandle cannot be called: use SessionTable.create_handle or detached"
-        )
+    def __init__(
+        self, session_id: str | None = None, user_id: str = "", ttl: float = 3600.0
+    ) -> None:
+        self._begin(session_id, user_id, _arguments.duration_ns(ttl), monotonic_ns())
+
+    def _begin(self, session_id: str | None, user_id: str, ttl: int, now: int) -> None:
+        if hasattr(self, "_session_id"):
+            raise _arguments.begun_before()
+        key = random_id() if session_id is None else _arguments.session_id(session_id)
+        self._user_id = _arguments.user_id(user_id)
+        self._state = None
+        self._memory_pool_id = None
+        self._created = self._accessed = now
+        self._ttl = ttl
+        self._version = 0
+        self._expires = now + ttl
+        self._channels = {}
+        self._home = _NOWHERE
+        self._attached = False
+        self._removed = False
+        self._session_id = key
 
     @property
     def session_id(self) -> str:
@@ -123,6 +182,11 @@ class SessionHandle:
     def attached(self) -> bool:
         """Whether a table holds the row."""
         return self._attached
+
+    @property
+    def context(self) -> Any:
+        """What the table that holds the session, or did so last, has as its context."""
+        return self._home.context
 
     @property
     def created(self) -> int:
@@ -154,9 +218,9 @@ class SessionHandle:
             self._set_expires(expires)
 
     @property
-    def ttl(self) -> int:
-        """How far an access slides the expiry, in nanoseconds."""
-        return self._ttl
+    def ttl(self) -> float:
+        """How far an access slides the expiry, in seconds."""
+        return self._ttl / 1e9
 
     @property
     def user_id(self) -> str:
@@ -169,7 +233,7 @@ class SessionHandle:
 
     @property
     def memory_pool_id(self) -> Any:
-        """What `bind_memory_pool` bound, None at first."""
+        """The memory pool bound to the session, None if there is none."""
         return self._memory_pool_id
 
     @memory_pool_id.setter
@@ -194,9 +258,10 @@ class SessionHandle:
 
     @property
     def version(self) -> int:
-        """How often the state was set, or updated with anything, counted from 0.
+        """How often `state` was set, or updated with anything, counted from 0.
 
-        What is done to the dict itself cannot be seen and does not count.
+        What is done to the dict itself, as in ``session.state["topic"] = "maps"``, cannot be seen
+        and does not count.
         """
         return self._version
 
@@ -228,26 +293,29 @@ class SessionHandle:
         now = self._home.now()
         return self._removed or self._expires <= now
 
-    def touch(self, channel: str | None = None) -> None:
-        """Slide the expiry by the session's TTL, even if it has passed."""
+    def refresh(self, channel: str | None = None) -> None:
+        """Slide the expiry by the session's own TTL, and note the channel if one is given.
+
+        A session that has expired is revived as long as its table still holds it.
+        """
         now = self._home.now()
         name = None if channel is None else _arguments.channel_name(channel)
         with self._home._lock:
             self._access(name, now)
 
-    def update(
+    def update_state(
         self,
         updates: Mapping[str, Any],
         channel: str | None = None,
         *,
         if_version: int | None = None,
     ) -> None:
-        """Touch the session and merge `updates` into its state, all or nothing.
+        """Refresh the session and merge `updates` into its state, all or nothing.
 
         Raises
         ------
         VersionConflictError
-            If the state has another version than `if_version`, where that is given.
+            If `version` is not `if_version`, where that is given. Nothing was merged.
         """
         items = checked_items(updates, "updates")
         if if_version is not None:
@@ -262,7 +330,7 @@ class SessionHandle:
         del replaced
 
     def get_state(self, channel: str | None = None) -> dict[str, Any]:
-        """Touch the session and return a shallow copy of its state."""
+        """Refresh the session and return a shallow copy of its state."""
         now = self._home.now()
         name = None if channel is None else _arguments.channel_name(channel)
         with self._home._lock:
@@ -304,21 +372,3 @@ class SessionHandle:
         replaced = list(map(self._state.get, items))
         self._state.update(items)
         return replaced
-
-
-def new_handle(session_id: str, user_id: str, ttl: int, now: int) -> SessionHandle:
-    """Return a detached handle of a session that begins now."""
-    handle = object.__new__(SessionHandle)
-    handle._session_id = session_id
-    handle._user_id = user_id
-    handle._state = None
-    handle._memory_pool_id = None
-    handle._created = handle._accessed = now
-    handle._ttl = ttl
-    handle._version = 0
-    handle._expires = now + ttl
-    handle._channels = {}
-    handle._home = _NOWHERE
-    handle._attached = False
-    handle._removed = False
-    return handle

@@ -11,17 +11,18 @@ destructor, at any allocation; being re-entrant, the lock lets that destructor u
 from __future__ import annotations
 
 from operator import length_hint
-from time import monotonic_ns, sleep
+from time import sleep
 from typing import TYPE_CHECKING, Any, Final, Literal, final
 
 from kaizen_nexus._common import session_arguments as _arguments
-from kaizen_nexus._fallback.session_core import TableCore, lookup_key, random_id
-from kaizen_nexus._fallback.session_handle import SessionHandle, checked_items, new_handle
+from kaizen_nexus._fallback.session_calls import SessionCalls
+from kaizen_nexus._fallback.session_core import TableCore, lookup_key
+from kaizen_nexus._fallback.session_handle import SessionHandle, checked_items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["SessionHandle", "SessionTable"]
+__all__ = ["SessionCalls", "SessionHandle", "SessionTable"]
 
 _SLICE_NS: Final = 500_000
 """How long a whole pass works before it lets other threads run."""
@@ -43,6 +44,15 @@ class SessionTable(TableCore):
     clock : callable, optional
         Returns monotonic nanoseconds as an int between 0 and 2**62. By default the system's
         monotonic clock.
+    handles : type, default SessionHandle
+        The class of the handles onto its rows: `SessionHandle` or a subclass.
+
+    Attributes
+    ----------
+    context
+        Anything that the handles shall show as their `context`; for the table's owner to set.
+    tended : bool
+        Whether something sees to it that expired sessions are removed; likewise.
 
     Raises
     ------
@@ -62,12 +72,14 @@ class SessionTable(TableCore):
         capacity: int = 1_000_000,
         on_full: Literal["refuse", "evict"] = "refuse",
         clock: Callable[[], int] | None = None,
+        handles: type[SessionHandle] = SessionHandle,
     ) -> None:
         super().__init__(
             _arguments.duration_ns(ttl),
             _arguments.capacity(capacity),
             evict=_arguments.eviction_policy(on_full),
             clock=_arguments.clock(clock),
+            handles=_arguments.subclass(handles, SessionHandle),
         )
         self._pass: Iterator[str] | None = None
 
@@ -85,22 +97,6 @@ class SessionTable(TableCore):
     def on_full(self) -> Literal["refuse", "evict"]:
         """What a full table does with a new session: ``"refuse"`` or ``"evict"``."""
         return "refuse" if self._recency is None else "evict"
-
-    @staticmethod
-    def detached(
-        session_id: str | None = None, user_id: str = "", ttl: float = 3600.0
-    ) -> SessionHandle:
-        """Return a handle that belongs to no table and keeps its values itself.
-
-        Its times are on the built-in clock. `adopt` gives it a row.
-        """
-        ttl_ns = _arguments.duration_ns(ttl)
-        return new_handle(
-            random_id() if session_id is None else _arguments.session_id(session_id),
-            _arguments.user_id(user_id),
-            ttl_ns,
-            monotonic_ns(),
-        )
 
     def create(
         self,
@@ -141,14 +137,23 @@ class SessionTable(TableCore):
         """Create a session as `create` does and return a handle onto its row."""
         ttl_ns = self._ttl if ttl is None else _arguments.duration_ns(ttl)
         first = None if state is None else checked_items(state, "state").copy()
+        return self._create(session_id, user_id, ttl_ns, first)
+
+    def _create(
+        self,
+        session_id: str | None,
+        user_id: str,
+        ttl: int,
+        state: dict[str, Any] | None,
+        *,
+        stillborn: bool = False,
+    ) -> SessionHandle:
         now = self._now()
-        handle = new_handle(
-            random_id() if session_id is None else _arguments.session_id(session_id),
-            _arguments.user_id(user_id),
-            ttl_ns,
-            now,
-        )
-        handle._state = first
+        handle = self._kind.__new__(self._kind)
+        handle._begin(session_id, user_id, ttl, now)
+        if stillborn:
+            handle._expires = now
+        handle._state = state
         self._install(handle, now, replace=True)
         return handle
 
@@ -169,14 +174,22 @@ class SessionTable(TableCore):
         """
         if not isinstance(handle, SessionHandle):
             raise TypeError(f"handle must be a SessionHandle, not {type(handle).__name__}")
+        if not hasattr(handle, "_session_id"):
+            raise _arguments.not_begun()
         return self._install(handle, self._now(), replace=replace)
 
-    def handle(self, session_id: object, channel: str | None = None) -> SessionHandle | None:
-        """Touch a live session and return a handle onto its row, or None."""
+    def handle(
+        self, session_id: object, channel: str | None = None, *, owner: str | None = None
+    ) -> SessionHandle | None:
+        """Touch a live session and return a handle onto its row, or None.
+
+        A session of another user than `owner`, where that is given, is not touched.
+        """
         now = self._now()
+        user = None if owner is None else _arguments.user_id(owner)
         name = None if channel is None else self._channel(channel, session_id, now)
         with self._lock:
-            return self._access(session_id, now, name)
+            return self._access(session_id, now, name, user)
 
     def peek(self, session_id: object) -> SessionHandle | None:
         """Return a handle onto a row without touching it, expired or not, or None."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kaizen_nexus._core.session_table import SessionHandle
+    from kaizen_nexus._accel import SessionHandle
     from kaizen_nexus.sessions.wallclock import WallClock
 
 __all__ = ["ChannelActivity"]
@@ -19,33 +19,33 @@ class ChannelActivity(MutableMapping[str, datetime]):
     Setting and deleting items changes the session. Compares equal to a dict of the same items.
     """
 
-    __slots__ = ("_clock", "_row")
+    __slots__ = ("_clock", "_session")
 
-    def __init__(self, row: SessionHandle, clock: WallClock) -> None:
-        self._row = row
+    def __init__(self, session: SessionHandle, clock: WallClock) -> None:
+        self._session = session
         self._clock = clock
 
     def __getitem__(self, channel: str) -> datetime:
         """Return when the session was last active on `channel`."""
-        return self._clock.to_datetime(self._row.channels()[channel])
+        return self._clock.to_datetime(self._session.channels()[channel])
 
     def __setitem__(self, channel: str, moment: datetime) -> None:
         """Set when the session was last active on `channel`."""
-        self._row.set_channel(channel, self._clock.from_datetime(moment))
+        self._session.set_channel(channel, self._clock.from_datetime(moment))
 
     def __delitem__(self, channel: str) -> None:
         """Forget the activity on `channel`."""
-        if channel not in self._row.channels():
+        if channel not in self._session.channels():
             raise KeyError(channel)
-        self._row.set_channel(channel, None)
+        self._session.set_channel(channel, None)
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over a snapshot of the channels."""
-        return iter(self._row.channels())
+        return iter(self._session.channels())
 
     def __len__(self) -> int:
         """Return the number of channels the session was active on."""
-        return len(self._row.channels())
+        return len(self._session.channels())
 
     def copy(self) -> dict[str, datetime]:
         """Return the items as a new dict."""

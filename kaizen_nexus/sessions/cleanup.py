@@ -14,7 +14,7 @@ from weakref import WeakSet
 from kaizen_nexus._common.session_arguments import NS_PER_SECOND, duration_ns
 
 if TYPE_CHECKING:
-    from kaizen_nexus._core.session_table import SessionTable
+    from kaizen_nexus._accel import SessionTable
 
 __all__ = ["CleanupStatus", "Sweeper"]
 
@@ -33,6 +33,7 @@ def _after_fork_in_child() -> None:
         sweeper._lock = threading.RLock()
         sweeper._commands = None
         sweeper._thread = None
+        sweeper._tend()
 
 
 if hasattr(os, "register_at_fork"):
@@ -104,6 +105,7 @@ class Sweeper:
         self._last_ns: int | None = None
         self._last_duration: float | None = None
         _sweepers.add(self)
+        self._tend()
 
     @property
     def interval(self) -> float | None:
@@ -113,6 +115,7 @@ class Sweeper:
     @interval.setter
     def interval(self, interval: float | None) -> None:
         self._interval = _checked(interval)
+        self._tend()
         self.wake()
 
     @property
@@ -139,6 +142,7 @@ class Sweeper:
                 self._commands = self._thread = None
                 self._failures += 1
                 _logger.warning("cannot start the session cleanup thread: %s", error)
+            self._tend()
 
     def run(self) -> int:
         """Sweep the whole table once; return how many sessions that removed."""
@@ -162,6 +166,7 @@ class Sweeper:
     def stop(self) -> None:
         """Tell the thread to end, and start no other."""
         self._closed = True
+        self._tend()
         commands = self._commands
         if commands is not None:
             commands.put(_STOP)
@@ -187,6 +192,10 @@ class Sweeper:
                 last_duration=self._last_duration,
             )
 
+    def _tend(self) -> None:
+        """Let the table know whether `start` has to be called with the next session."""
+        self._table.tended = self._commands is not None or not self._interval or self._closed
+
     def _loop(self, commands: SimpleQueue[bool]) -> None:
         try:
             while not self._closed and self._interval:
@@ -201,6 +210,7 @@ class Sweeper:
             with self._lock:
                 if self._commands is commands:
                     self._commands = None
+                self._tend()
 
     def _attempt(self) -> None:
         try:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
-from kaizen_nexus import _accel
-from kaizen_nexus._common.session_arguments import (
-    MAX_TTL_SECONDS,
-    NS_PER_SECOND,
-    capacity,
-    duration_ns,
-)
+from kaizen_nexus._accel import SessionCalls, SessionTable
+from kaizen_nexus._common.session_arguments import NS_PER_SECOND, capacity, duration_ns
 from kaizen_nexus.sessions.cleanup import CleanupStatus, Sweeper
 from kaizen_nexus.sessions.session import CrossChannelSession
 from kaizen_nexus.sessions.storage import SessionStorage, checked_storage
-from kaizen_nexus.sessions.twins import AsynchronousTwins
 from kaizen_nexus.sessions.view import SessionsView
 from kaizen_nexus.sessions.wallclock import WallClock, default_wall_clock
 
@@ -27,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["NexusSessionManager"]
 
 
-class NexusSessionManager(AsynchronousTwins):
+class NexusSessionManager(SessionCalls[CrossChannelSession]):
     """Creates sessions, finds them again from any channel, and forgets them when they expire.
 
     Parameters
@@ -84,14 +79,20 @@ class NexusSessionManager(AsynchronousTwins):
         duration_ns(session_ttl, "session_ttl")
         capacity(max_sessions, "max_sessions")
         self.storage = checked_storage(storage_backend)
-        self._table = _accel.SessionTable(
-            session_ttl, capacity=max_sessions, on_full=on_full, clock=clock
+        self._table = SessionTable(
+            session_ttl,
+            capacity=max_sessions,
+            on_full=on_full,
+            clock=clock,
+            handles=CrossChannelSession,
         )
         if clock is None and wall_clock is None:
             self._clock = default_wall_clock()
         else:
             self._clock = WallClock(self._table.now, wall_clock)
+        self._table.context = self._clock
         self._sweeper = Sweeper(self._table, cleanup_interval)
+        self._start_cleanup = self._sweeper.start
         self._view = SessionsView(self._table, self._clock, self._sweeper)
         # The thread refers to the table alone; with the manager gone there is no one to sweep for.
         weakref.finalize(self, self._sweeper.stop).atexit = False
@@ -140,136 +141,6 @@ class NexusSessionManager(AsynchronousTwins):
         elapsed = self._clock.now() - self._clock.from_datetime(moment)
         if interval and elapsed > interval * NS_PER_SECOND:
             self._sweeper.run()
-
-    def create_session(
-        self,
-        session_id: str | None = None,
-        user_id: str = "",
-        ttl_hours: float | None = None,
-    ) -> CrossChannelSession:
-        """Create a session; one that has the id already is replaced.
-
-        Parameters
-        ----------
-        session_id : str, optional
-            1 to 256 characters; by default, and if empty, 128 random bits in hexadecimal.
-        user_id : str
-            Whose session it is; required.
-        ttl_hours : float, optional
-            Hours of disuse after which it expires; by default the manager's `session_ttl`. With 0
-            it has expired from the start, unless `CrossChannelSession.refresh` revives it.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `user_id` is missing or blank, or an argument is of the wrong type or out of bounds.
-        SessionTableFullError
-            If there are `max_sessions` live sessions and the manager refuses more.
-        """
-        if user_id is None or (isinstance(user_id, str) and not user_id.strip()):
-            raise ValueError(
-                f"user_id must say whose session it is, and not be {user_id!r}: "
-                "pass create_session(user_id=...)"
-            )
-        ttl = None
-        stillborn = False
-        if ttl_hours is not None:
-            stillborn = ttl_hours == 0 and not isinstance(ttl_hours, bool)
-            if not stillborn:
-                nanoseconds = duration_ns(ttl_hours, "ttl_hours", unit=3600)
-                ttl = min(nanoseconds / NS_PER_SECOND, MAX_TTL_SECONDS)
-        row = self._table.create_handle(session_id or None, user_id, ttl)
-        if stillborn:
-            row.expires = row.created
-        self._sweeper.start()
-        return CrossChannelSession._of(row, self._clock)
-
-    def get_session(self, session_id: str) -> CrossChannelSession | None:
-        """Return a live session and slide its expiry; None if there is none of this id."""
-        row = self._table.handle(session_id)
-        return None if row is None else CrossChannelSession._of(row, self._clock)
-
-    def attach(
-        self, session_id: str, owner: str | None, channel: str | None = None
-    ) -> CrossChannelSession | None:
-        """Return a live session for a request and slide its expiry.
-
-        Parameters
-        ----------
-        session_id : str
-            The session's id.
-        owner : str or None
-            Who the session must belong to; None if that does not matter.
-        channel : str, optional
-            The channel that the request came on.
-
-        Returns
-        -------
-        CrossChannelSession or None
-            None if there is no live session of this id, or it belongs to somebody else. The
-            session of somebody else is not touched.
-        """
-        row = self._table.peek(session_id)
-        if row is None or row.is_expired() or (owner is not None and row.user_id != owner):
-            return None
-        row.touch(channel)
-        return CrossChannelSession._of(row, self._clock)
-
-    def get_session_state(
-        self, session_id: str, channel: str | None = None
-    ) -> dict[str, Any] | None:
-        """Return a shallow copy of a session's state and slide its expiry.
-
-        Parameters
-        ----------
-        session_id : str
-            The session's id.
-        channel : str, optional
-            The channel that asks, 1 to 64 characters; at most 16 distinct ones are known.
-
-        Returns
-        -------
-        dict or None
-            None if there is no live session of this id.
-        """
-        return self._table.get_state(session_id, channel)
-
-    def update_session_state(
-        self,
-        session_id: str,
-        updates: Mapping[str, Any],
-        channel: str | None = None,
-        *,
-        if_version: int | None = None,
-    ) -> bool:
-        """Merge `updates` into a session's state, all or nothing, and slide its expiry.
-
-        Parameters
-        ----------
-        session_id : str
-            The session's id.
-        updates : mapping
-            What to set. Its keys are str.
-        channel : str, optional
-            The channel that asks.
-        if_version : int, optional
-            The `version` that the session must have.
-
-        Returns
-        -------
-        bool
-            Whether there was a live session of this id.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument is of the wrong type or out of its bounds.
-        VersionConflictError
-            If the session has another version. Nothing was merged; the expiry was slid.
-        """
-        if if_version is None:  # a keyword costs more than this test
-            return self._table.update(session_id, updates, channel)
-        return self._table.update(session_id, updates, channel, if_version=if_version)
 
     def bind_memory_pool(self, session_id: str, memory_pool_id: Any) -> bool:
         """Bind a memory pool to a session and slide its expiry; return whether there was one."""
@@ -344,3 +215,95 @@ class NexusSessionManager(AsynchronousTwins):
     ) -> None:
         """Close the manager."""
         self.close()
+
+    # --- the same with the storage, where there is one --------------------------------------
+
+    async def create_session_async(
+        self,
+        session_id: str | None = None,
+        user_id: str = "",
+        ttl_hours: float | None = None,
+    ) -> CrossChannelSession:
+        """Create a session and save it; if it cannot be saved, it is not created either."""
+        session = self.create_session(session_id, user_id, ttl_hours)
+        if self.storage is not None:
+            try:
+                await self.storage.save(session)
+            except BaseException:
+                session.delete()
+                raise
+        return session
+
+    async def update_session_state_async(
+        self,
+        session_id: str,
+        updates: Mapping[str, Any],
+        channel: str | None = None,
+        *,
+        if_version: int | None = None,
+    ) -> bool:
+        """Merge `updates` into the state of a session in memory and store the session."""
+        updated = self.update_session_state(session_id, updates, channel, if_version=if_version)
+        if updated:
+            await self._store(session_id)
+        return updated
+
+    async def bind_memory_pool_async(self, session_id: str, memory_pool_id: Any) -> bool:
+        """Bind a memory pool to a session in memory and store the session."""
+        bound = self.bind_memory_pool(session_id, memory_pool_id)
+        if bound:
+            await self._store(session_id)
+        return bound
+
+    async def delete_session_async(self, session_id: str) -> bool:
+        """Remove a session from memory and storage; return whether either had it."""
+        deleted = self.delete_session(session_id)
+        if self.storage is not None:
+            deleted = bool(await self.storage.delete(session_id)) or deleted
+        return deleted
+
+    async def load_session_async(self, session_id: str) -> CrossChannelSession | None:
+        """Return a live session from memory, or else from storage, and slide its expiry.
+
+        What is found in storage is in memory from then on; one that has expired is deleted there.
+
+        Raises
+        ------
+        TypeError
+            If the storage returns something else than a session or None.
+        """
+        session = self.get_session(session_id)
+        if session is not None or self.storage is None:
+            return session
+        stored = await self.storage.load(session_id)
+        if stored is None:
+            return None
+        if not isinstance(stored, CrossChannelSession):
+            raise TypeError(
+                f"storage_backend returned a {type(stored).__name__}, not a CrossChannelSession"
+            )
+        if stored.is_expired():
+            await self.storage.delete(session_id)
+            return None
+        # Another call may have loaded it while this one waited; then that one is the session.
+        self.sessions.adopt(stored, replace=False)
+        return self.get_session(stored.session_id)
+
+    async def cleanup_expired_sessions_async(self) -> int:
+        """Remove expired sessions from memory, off the event loop, and from storage.
+
+        Returns
+        -------
+        int
+            How many the memory or the storage removed, whichever is more: what was created with
+            `create_session_async` is in both and counts once.
+        """
+        removed = await asyncio.to_thread(self.cleanup_expired_sessions)
+        if self.storage is not None:
+            removed = max(removed, await self.storage.cleanup_expired())
+        return removed
+
+    async def _store(self, session_id: str) -> None:
+        session = self.sessions.get(session_id)
+        if self.storage is not None and session is not None:
+            await self.storage.update(session)

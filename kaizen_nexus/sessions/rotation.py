@@ -43,5 +43,5 @@ def rotated(manager: NexusSessionManager, session: CrossChannelSession) -> Cross
     )
     manager.sessions.adopt(successor, replace=False)
     manager.delete_session(session.session_id)
-    successor._row.version = session.version  # which counts what was merged meanwhile
+    successor.version = session.version  # which counts what was merged meanwhile
     return successor

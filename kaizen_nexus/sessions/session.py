@@ -5,7 +5,7 @@ from __future__ import annotations
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, Final
 
-from kaizen_nexus import _accel
+from kaizen_nexus._accel import SessionHandle
 from kaizen_nexus._common.dataclass_fields import DataclassFields
 from kaizen_nexus._common.session_arguments import MAX_TTL_SECONDS, NS_PER_SECOND
 from kaizen_nexus.sessions.activity import ChannelActivity
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from kaizen_nexus._core.session_table import SessionHandle
     from kaizen_nexus.sessions.wallclock import WallClock
 
 __all__ = ["CrossChannelSession"]
@@ -33,14 +32,14 @@ _FIELDS: Final = (
 )
 
 
-class CrossChannelSession:
+class CrossChannelSession(SessionHandle):
     """A session: who it belongs to, its state, and when and where it was last used.
 
     A session that a manager returned is a light handle onto a row of its table: reading shows what
-    the table holds, setting an attribute changes it, and other handles onto the same session see
-    the change. Once the table has let go of the session (deleted, replaced, evicted, or swept after
-    it expired), the handle keeps answering with what the session held last and counts as expired;
-    it never touches a session that comes after it under the same id.
+    the table holds, and setting an attribute changes it. While somebody holds it, the manager
+    returns the same object again. Once the table has let go of the session (deleted, replaced,
+    evicted, or swept after it expired), the handle keeps answering with what the session held last
+    and counts as expired; it never touches a session that comes after it under the same id.
 
     It can also be constructed on its own; assigning it to ``manager.sessions[session_id]`` puts it
     under a manager.
@@ -77,7 +76,7 @@ class CrossChannelSession:
     the wall clock, the time that remains does not.
     """
 
-    __slots__ = ("__weakref__", "_clock", "_row")
+    __slots__ = ()
 
     __dataclass_fields__ = DataclassFields(*_FIELDS)
 
@@ -94,161 +93,79 @@ class CrossChannelSession:
         *,
         ttl: float | None = None,
     ) -> None:
-        clock = self._clock = default_wall_clock()
+        clock = default_wall_clock()
         expires = None if expires_at is None else clock.from_datetime(expires_at)
         accessed = None if last_accessed is None else clock.from_datetime(last_accessed)
         if ttl is None:
             ttl = _sliding_seconds(clock, accessed, expires)
-        row = self._row = _accel.SessionTable.detached(session_id, user_id, ttl)
+        super().__init__(session_id, user_id, ttl)
         if created_at is not None:
-            row.created = clock.from_datetime(created_at)
+            self.created = clock.from_datetime(created_at)
         if accessed is not None:
-            row.accessed = accessed
+            self.accessed = accessed
         if expires is not None:
-            row.expires = expires
+            self.expires = expires
         if state is not None:
-            row.state = state
-            row.version = 0
+            self.state = state
+            self.version = 0
         if channel_activity is not None:
             self.channel_activity = channel_activity
-        row.memory_pool_id = memory_pool_id
+        self.memory_pool_id = memory_pool_id
 
-    @classmethod
-    def _of(cls, row: SessionHandle, clock: WallClock) -> CrossChannelSession:
-        """Return a session onto a row of a table whose clock `clock` converts."""
-        session = cls.__new__(cls)
-        session._row = row
-        session._clock = clock
-        return session
+    @property
+    def _clock(self) -> WallClock:
+        """What converts the clock that the times are on."""
+        return self.context or default_wall_clock()
 
-    def _move_to(self, clock: WallClock) -> None:
-        """Restate the session's times on another monotonic clock."""
-        if clock is self._clock:
+    def _restate(self, former: WallClock, clock: WallClock) -> None:
+        """Restate the times of a session that is in no table on another monotonic clock."""
+        if clock is former:
             return
-        row = self._row
-        row.created = clock.restated(row.created, self._clock)
-        row.accessed = clock.restated(row.accessed, self._clock)
-        row.expires = clock.restated(row.expires, self._clock)
-        for channel, time in row.channels().items():
-            row.set_channel(channel, clock.restated(time, self._clock))
-        self._clock = clock
-
-    @property
-    def session_id(self) -> str:
-        """The session's id."""
-        return self._row.session_id
-
-    @property
-    def user_id(self) -> str:
-        """Whose session it is."""
-        return self._row.user_id
-
-    @user_id.setter
-    def user_id(self, user_id: str) -> None:
-        self._row.user_id = user_id
+        self.created = clock.restated(self.created, former)
+        self.accessed = clock.restated(self.accessed, former)
+        self.expires = clock.restated(self.expires, former)
+        for channel, time in self.channels().items():
+            self.set_channel(channel, clock.restated(time, former))
 
     @property
     def created_at(self) -> datetime:
         """When the session was created, naive and local."""
-        return self._clock.to_datetime(self._row.created)
+        return self._clock.to_datetime(self.created)
 
     @created_at.setter
     def created_at(self, moment: datetime) -> None:
-        self._row.created = self._clock.from_datetime(moment)
+        self.created = self._clock.from_datetime(moment)
 
     @property
     def last_accessed(self) -> datetime:
         """When the session was last accessed, naive and local."""
-        return self._clock.to_datetime(self._row.accessed)
+        return self._clock.to_datetime(self.accessed)
 
     @last_accessed.setter
     def last_accessed(self, moment: datetime) -> None:
-        self._row.accessed = self._clock.from_datetime(moment)
+        self.accessed = self._clock.from_datetime(moment)
 
     @property
     def expires_at(self) -> datetime:
         """When the session expires unless it is accessed before, naive and local."""
-        return self._clock.to_datetime(self._row.expires)
+        return self._clock.to_datetime(self.expires)
 
     @expires_at.setter
     def expires_at(self, moment: datetime) -> None:
-        self._row.expires = self._clock.from_datetime(moment)
-
-    @property
-    def ttl(self) -> float:
-        """How far an access slides the expiry, in seconds."""
-        return self._row.ttl / NS_PER_SECOND
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """The live state: changing this dict changes the session."""
-        return self._row.state
-
-    @state.setter
-    def state(self, state: dict[str, Any]) -> None:
-        self._row.state = state
-
-    @property
-    def version(self) -> int:
-        """How often `state` was set, or updated with anything, counted from 0.
-
-        What is done to the dict itself, as in ``session.state["topic"] = "maps"``, cannot be seen
-        and does not count.
-        """
-        return self._row.version
+        self.expires = self._clock.from_datetime(moment)
 
     @property
     def channel_activity(self) -> ChannelActivity:
         """When the session was last active on each channel, as a live mapping."""
-        return ChannelActivity(self._row, self._clock)
+        return ChannelActivity(self, self._clock)
 
     @channel_activity.setter
     def channel_activity(self, activity: Mapping[str, datetime]) -> None:
         moments = {name: self._clock.from_datetime(when) for name, when in activity.items()}
-        for name in self._row.channels().keys() - moments.keys():
-            self._row.set_channel(name, None)
+        for name in self.channels().keys() - moments.keys():
+            self.set_channel(name, None)
         for name, moment in moments.items():
-            self._row.set_channel(name, moment)
-
-    @property
-    def memory_pool_id(self) -> Any:
-        """The memory pool bound to the session, None if there is none."""
-        return self._row.memory_pool_id
-
-    @memory_pool_id.setter
-    def memory_pool_id(self, memory_pool_id: Any) -> None:
-        self._row.memory_pool_id = memory_pool_id
-
-    def is_expired(self) -> bool:
-        """Return whether the session has expired or its manager has let go of it."""
-        return self._row.is_expired()
-
-    def refresh(self, channel: str | None = None) -> None:
-        """Slide the expiry by the session's own TTL, and note the channel if one is given.
-
-        A session that has expired is revived as long as its manager still holds it.
-        """
-        self._row.touch(channel)
-
-    def update_state(
-        self,
-        updates: Mapping[str, Any],
-        channel: str | None = None,
-        *,
-        if_version: int | None = None,
-    ) -> None:
-        """Refresh the session and merge `updates` into its state.
-
-        Raises
-        ------
-        VersionConflictError
-            If `version` is not `if_version`, where that is given. Nothing was merged.
-        """
-        self._row.update(updates, channel, if_version=if_version)
-
-    def get_state(self, channel: str | None = None) -> dict[str, Any]:
-        """Refresh the session and return a shallow copy of its state."""
-        return self._row.get_state(channel)
+            self.set_channel(name, moment)
 
     def _fields(self) -> dict[str, Any]:
         fields = {name: getattr(self, name) for name in _FIELDS}
@@ -263,7 +180,7 @@ class CrossChannelSession:
         """Return whether both sessions have equal attributes."""
         if not isinstance(other, CrossChannelSession):
             return NotImplemented
-        return self._row is other._row or self._fields() == other._fields()
+        return self is other or self._fields() == other._fields()
 
     __hash__ = None  # type: ignore[assignment]  # mutable, like every object compared by value
 
@@ -278,7 +195,7 @@ def _restored(
     kind: type[CrossChannelSession], fields: dict[str, Any], version: int
 ) -> CrossChannelSession:
     session = kind(**fields)
-    session._row.version = version
+    session.version = version
     return session
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, MutableMapping, ValuesView
 from copy import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from kaizen_nexus.sessions.session import CrossChannelSession
 
 if TYPE_CHECKING:
-    from kaizen_nexus._core.session_table import SessionTable
+    from kaizen_nexus._accel import SessionTable
     from kaizen_nexus.sessions.cleanup import Sweeper
     from kaizen_nexus.sessions.wallclock import WallClock
 
@@ -37,7 +37,7 @@ class SessionsView(MutableMapping[str, CrossChannelSession]):
         row = self._table.peek(session_id)
         if row is None:
             raise KeyError(session_id)
-        return CrossChannelSession._of(row, self._clock)
+        return cast("CrossChannelSession", row)
 
     def __setitem__(self, session_id: str, session: CrossChannelSession) -> None:
         """Put a session under the manager, replacing one that has its id.
@@ -90,13 +90,17 @@ class SessionsView(MutableMapping[str, CrossChannelSession]):
         bool
             False if `replace` is false and there is a live session of that id.
         """
-        row = session._row
-        if row.attached and self._table.peek(row.session_id) is not row:
+        if session.attached and self._table.peek(session.session_id) is not session:
             session = copy(session)
             session.state = session.state.copy()
-        if not session._row.attached:
-            session._move_to(self._clock)
-        adopted = self._table.adopt(session._row, replace=replace)
+        former = session._clock
+        if not session.attached:
+            session._restate(former, self._clock)
+        try:
+            adopted = self._table.adopt(session, replace=replace)
+        except BaseException:
+            session._restate(self._clock, former)
+            raise
         self._sweeper.start()
         return adopted
 

@@ -6,7 +6,7 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from kaizen_nexus import _accel
+from kaizen_nexus._accel import SessionHandle
 from kaizen_nexus._common.session_arguments import MAX_TIME_NS, NS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -101,5 +101,5 @@ def default_wall_clock() -> WallClock:
     """Return the wall clock that goes with the built-in monotonic clock."""
     global _default  # noqa: PLW0603 - made on first use, because it loads the core
     if _default is None:
-        _default = WallClock(_accel.SessionTable.detached().now, time.time_ns)
+        _default = WallClock(SessionHandle().now, time.time_ns)
     return _default

@@ -98,7 +98,8 @@ def test_ours_can_be_called_as_the_original(name: str) -> None:
         assert [each[0] for each in ours][: len(kept)] == [each[0] for each in kept]
     by_name = {each: (kind, default) for each, kind, default in ours}
     for parameter, kind, default in kept:
-        assert by_name[parameter][0] == kind
+        # Nobody passes `self` by name, and methods of compiled classes do not let one.
+        assert by_name[parameter][0] == kind or parameter == "self"
         if default != "<factory>" and (parameter, default) != ("ttl_hours", "1"):
             assert by_name[parameter][1] == default
     for parameter in set(by_name) - {each for each, _, _ in theirs}:

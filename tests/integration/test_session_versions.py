@@ -15,19 +15,15 @@ from starlette.responses import Response
 
 from kaizen_nexus import CrossChannelSession, Nexus, NexusSessionManager, deploy_multi_channel
 from kaizen_nexus.channels.api.sessions import SessionEndpoints
-from kaizen_nexus.sessions import manager as manager_module
 
 KEYS = 40
 WRITERS = 8
 
 
 @pytest.fixture
-def app(core: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nexus]:
-    """A running app whose sessions are in a table of either implementation."""
-    table = core.module("session_table").SessionTable
-    monkeypatch.setattr(manager_module._accel, "SessionTable", table)
+def app() -> Iterator[Nexus]:
+    """A running app."""
     manager = NexusSessionManager()
-    assert type(manager._table) is table
     app = Nexus(api_port=0, session_manager=manager)
     app.start(blocking=False)
     yield app

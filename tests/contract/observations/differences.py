@@ -74,13 +74,6 @@ def the_lists_of_imports(nexus: ModuleType) -> Any:
     return [hasattr(nexus.monitoring, "time"), hasattr(nexus.deployment_cache, "json")]
 
 
-def which_object_a_session_is(nexus: ModuleType) -> Any:
-    """`manager.get_session(key) is session`"""
-    manager = nexus.NexusSessionManager()
-    session = manager.create_session(user_id="ada")
-    return [manager.get_session(session.session_id) is session]
-
-
 def the_form_of_an_id(nexus: ModuleType) -> Any:
     """A generated session id"""
     session = nexus.NexusSessionManager().create_session(user_id="ada")

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from kaizen_nexus._core.latency_histogram import LatencyHistogram as Compiled
+
 from kaizen_nexus._fallback.latency_histogram import LatencyHistogram as Pure
 
 GOLDEN = json.loads((Path(__file__).parent / "data" / "latency_histogram_v1.json").read_text())

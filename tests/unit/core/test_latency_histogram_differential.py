@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-
 from kaizen_nexus._core.latency_histogram import LatencyHistogram as Compiled
+
 from kaizen_nexus._fallback.latency_histogram import LatencyHistogram as Pure
 
 anything = st.one_of(

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-
 from kaizen_nexus._core.latency_histogram import LatencyHistogram as Compiled
+
 from kaizen_nexus._fallback.latency_histogram import LatencyHistogram as Pure
 
 HEADER = 497  # bytes before the number of buckets

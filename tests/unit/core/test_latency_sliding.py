@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-
 from kaizen_nexus._core.latency_histogram import SlidingLatencyHistogram as Compiled
+
 from kaizen_nexus._fallback.latency_histogram import SlidingLatencyHistogram as Pure
 
 SECOND = 1_000_000_000

@@ -239,7 +239,7 @@ def test_a_full_table_evicts_the_least_recently_used(make, clock):
     for name in "abc":
         table.create(name)
     table.get_state("a")
-    table.peek("b").touch()
+    table.peek("b").refresh()
     table.create("d")
     assert set(table.ids()) == {"a", "b", "d"}
     table.create("e", ttl=5)
@@ -263,7 +263,7 @@ def test_the_seventeenth_channel_is_refused_and_changes_nothing(make, clock):
         lambda: table.touch("s", "one more"),
         lambda: table.update("s", {"a": 2}, "one more"),
         lambda: table.handle("s", "one more"),
-        lambda: table.peek("s").touch("one more"),
+        lambda: table.peek("s").refresh("one more"),
         lambda: table.peek("s").set_channel("one more", 1),
     ):
         with pytest.raises(ValueError, match="'one more' would be number 17: at most 16"):

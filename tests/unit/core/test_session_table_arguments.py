@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -35,6 +36,10 @@ def tables(core):
     return core.module("session_table").SessionTable
 
 
+def new_session(tables, *arguments, **options):
+    return import_module(tables.__module__).SessionHandle(*arguments, **options)
+
+
 @pytest.mark.parametrize(("ttl", "error", "message"), BAD_TTLS)
 def test_a_ttl_is_checked_before_any_arithmetic(tables, ttl, error, message):
     with pytest.raises(error) as raised:
@@ -46,7 +51,7 @@ def test_a_ttl_is_checked_before_any_arithmetic(tables, ttl, error, message):
     assert str(raised.value).startswith(message)
     assert len(table) == 0
     with pytest.raises(error):
-        tables.detached(ttl=ttl)
+        new_session(tables, ttl=ttl)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +70,8 @@ def test_a_ttl_is_checked_before_any_arithmetic(tables, ttl, error, message):
 def test_a_ttl_is_any_real_number_of_seconds(tables, ttl, nanoseconds):
     table = tables(ttl)
     row = table.create_handle()
-    assert row.ttl == row.expires - row.created == nanoseconds
+    assert row.expires - row.created == nanoseconds
+    assert row.ttl == nanoseconds / 10**9
 
 
 @pytest.mark.parametrize(
@@ -160,7 +166,7 @@ def test_arguments_of_create(tables, arguments, error, message):
 def test_channel_names(tables, channel, error, message):
     table = tables()
     table.create("s")
-    detached = tables.detached("d")
+    detached = new_session(tables, "d")
     for call in (
         lambda: table.get_state("s", channel),
         lambda: table.get_state("missing", channel),
@@ -168,11 +174,11 @@ def test_channel_names(tables, channel, error, message):
         lambda: table.touch("s", channel),
         lambda: table.update("s", {}, channel),
         lambda: table.handle("s", channel),
-        lambda: table.peek("s").touch(channel),
+        lambda: table.peek("s").refresh(channel),
         lambda: table.peek("s").set_channel(channel, 1),
-        lambda: detached.touch(channel),
+        lambda: detached.refresh(channel),
         lambda: detached.get_state(channel),
-        lambda: detached.update({}, channel),
+        lambda: detached.update_state({}, channel),
     ):
         with pytest.raises(error) as raised:
             call()
@@ -195,8 +201,8 @@ def test_updates_are_all_or_nothing(tables, updates, message):
     for call in (
         lambda: table.update("s", updates),
         lambda: table.update("missing", updates),
-        lambda: table.peek("s").update(updates),
-        lambda: tables.detached().update(updates),
+        lambda: table.peek("s").update_state(updates),
+        lambda: new_session(tables).update_state(updates),
     ):
         with pytest.raises(TypeError) as raised:
             call()
@@ -235,8 +241,16 @@ def test_times_set_through_a_handle(tables, name, value, error):
         row.set_channel("api", value)
 
 
-def test_a_handle_is_not_made_by_hand(core, tables):
-    with pytest.raises(TypeError, match=r"use SessionTable\.create_handle or detached"):
-        core.module("session_table").SessionHandle()
+def test_a_session_begins_once(core, tables):
+    handles = core.module("session_table").SessionHandle
+    row = handles("s")
+    with pytest.raises(RuntimeError, match="initialised only once"):
+        row.__init__("t")
+    assert row.session_id == "s"
+    with pytest.raises(ValueError, match="the session was not initialised"):
+        tables().adopt(handles.__new__(handles))
+    for kind in (int, 5, None):
+        with pytest.raises(TypeError, match="handles must be a subclass of SessionHandle, not"):
+            tables(handles=kind)
     with pytest.raises(TypeError, match=r"^handle must be a SessionHandle, not str$"):
         tables().adopt("s")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from importlib import import_module
+
 import pytest
 
 from kaizen_nexus._errors import SessionTableFullError
@@ -12,6 +16,10 @@ SECOND = 1_000_000_000
 @pytest.fixture
 def tables(core):
     return core.module("session_table").SessionTable
+
+
+def new_session(tables, *arguments, **options):
+    return import_module(tables.__module__).SessionHandle(*arguments, **options)
 
 
 @pytest.fixture
@@ -33,7 +41,7 @@ def test_a_handle_reads_and_writes_its_row(table, ticking):
         now,
         now,
         now + 10 * SECOND,
-        10 * SECOND,
+        10,
     )
     assert row.memory_pool_id is None
     row.user_id = "bob"
@@ -59,7 +67,7 @@ def test_the_live_state_is_one_dict(table):
     replacement = {"c": 3}
     row.state = replacement
     assert table.peek("s").state is replacement
-    row.update({"d": 4}, "api")
+    row.update_state({"d": 4}, "api")
     assert row.get_state("cli") == {"c": 3, "d": 4} == replacement
     assert row.channels().keys() == {"api", "cli"}
 
@@ -69,7 +77,7 @@ def test_a_handle_acts_on_an_expired_row_while_it_is_held(table, ticking):
     ticking[0] += SECOND
     assert row.is_expired()
     assert table.handle("s") is None
-    row.touch()
+    row.refresh()
     assert not row.is_expired()
     assert table.get_state("s") == {}
 
@@ -77,7 +85,7 @@ def test_a_handle_acts_on_an_expired_row_while_it_is_held(table, ticking):
 def test_channel_times_can_be_set_and_forgotten(table, ticking):
     row = table.create_handle("s")
     row.set_channel("never", None)
-    row.touch("api")
+    row.refresh("api")
     row.set_channel("cli", 5)
     assert row.channels() == {"api": ticking[0], "cli": 5}
     row.set_channel("api", None)
@@ -106,7 +114,7 @@ def let_go(table, row, how, ticking):
 )
 def test_a_handle_outlives_its_row_and_touches_no_other(table, ticking, how):
     row = table.create_handle("s", "ada", state={"mine": 1})
-    row.touch("api")
+    row.refresh("api")
     row.memory_pool_id = "pool"
     seen = (row.created, row.accessed, row.expires, row.ttl, row.channels())
     state = row.state
@@ -124,8 +132,8 @@ def test_a_handle_outlives_its_row_and_touches_no_other(table, ticking, how):
     row.memory_pool_id = None
     row.state["stolen"] = True
     row.state = {"new": 1}
-    row.update(iter([("more", 2)]), "mcp")
-    row.touch("mcp")
+    row.update_state(iter([("more", 2)]), "mcp")
+    row.refresh("mcp")
     row.expires = row.created = row.accessed = 0
     row.set_channel("cli", 1)
     assert row.get_state() == {"new": 1, "more": 2}
@@ -153,27 +161,27 @@ def test_dropping_a_handle_leaves_the_row(table):
 
 
 def test_a_detached_handle_keeps_its_own_values(tables):
-    row = tables.detached("s", "ada", ttl=5)
+    row = new_session(tables, "s", "ada", ttl=5)
     assert not row.attached
     assert not row.is_expired()
     assert not row.delete()
-    assert row.expires - row.created == row.ttl == 5 * SECOND
-    row.update({"a": 1}, "api")
+    assert row.expires - row.created == 5 * SECOND == row.ttl * SECOND
+    row.update_state({"a": 1}, "api")
     assert row.get_state("cli") == {"a": 1}
     assert row.channels().keys() == {"api", "cli"}
     assert row.created <= row.accessed <= row.now()
     row.expires = row.now()
     assert row.is_expired()
-    row.touch()
+    row.refresh()
     assert not row.is_expired()
     for number in range(14):
-        row.touch(f"channel {number}")
+        row.refresh(f"channel {number}")
     with pytest.raises(ValueError, match="would be number 17"):
-        row.touch("one more")
+        row.refresh("one more")
 
 
 def test_adopting_keeps_times_state_and_channels(table, tables, ticking):
-    row = tables.detached("s", "ada", ttl=5)
+    row = new_session(tables, "s", "ada", ttl=5)
     state = row.state
     row.created, row.accessed, row.expires = 1, 2, ticking[0] + SECOND
     row.memory_pool_id = "pool"
@@ -186,7 +194,7 @@ def test_adopting_keeps_times_state_and_channels(table, tables, ticking):
     held = table.peek("s")
     assert held.state is state
     assert (held.created, held.accessed, held.expires) == (1, 2, ticking[0] + SECOND)
-    assert (held.ttl, held.user_id, held.memory_pool_id) == (5 * SECOND, "ada", "pool")
+    assert (held.ttl, held.user_id, held.memory_pool_id) == (5, "ada", "pool")
     assert held.channels() == {"api": 3}
     table.update("s", {"a": 1})
     assert row.state == {"a": 1}
@@ -194,7 +202,7 @@ def test_adopting_keeps_times_state_and_channels(table, tables, ticking):
 
 def test_adopting_may_leave_a_live_session_alone(table, tables, ticking):
     table.create("s", "ada", ttl=1)
-    newcomer = tables.detached("s", "bob")
+    newcomer = new_session(tables, "s", "bob")
     assert not table.adopt(newcomer, replace=False)
     assert not newcomer.attached
     assert table.peek("s").user_id == "ada"
@@ -205,7 +213,7 @@ def test_adopting_may_leave_a_live_session_alone(table, tables, ticking):
 
 def test_a_session_may_leave_a_table_and_come_back_or_go_elsewhere(table, tables):
     row = table.create_handle("s", state={"a": 1})
-    row.touch("api")
+    row.refresh("api")
     table.delete("s")
     assert table.adopt(row)
     assert table.get_state("s") == {"a": 1}
@@ -226,7 +234,7 @@ def test_a_session_may_leave_a_table_and_come_back_or_go_elsewhere(table, tables
 def test_adopting_respects_the_bounds(tables):
     table = tables(capacity=1)
     table.create("a")
-    row = tables.detached("b", state := "ada")
+    row = new_session(tables, "b", state := "ada")
     with pytest.raises(SessionTableFullError):
         table.adopt(row)
     assert (row.attached, row.user_id) == (False, state)
@@ -234,7 +242,7 @@ def test_adopting_respects_the_bounds(tables):
     table.clear()
     for number in range(16):
         table.touch(table.create("a"), f"channel {number}")
-    row.touch("one more")
+    row.refresh("one more")
     with pytest.raises(ValueError, match="would be number 17"):
         table.adopt(row)
     assert not row.attached
@@ -244,3 +252,49 @@ def test_a_handle_keeps_its_table(tables):
     row = tables().create_handle("s", state={"a": 1})
     assert row.attached
     assert row.get_state("api") == {"a": 1}
+
+
+class Watched:
+    """Calls back when it is destroyed."""
+
+    def __init__(self, gone):
+        self.gone = gone
+
+    def __del__(self):
+        self.gone()
+
+
+def test_a_table_makes_handles_of_the_class_it_is_given(core, ticking):
+    module = core.module("session_table")
+
+    class Session(module.SessionHandle):
+        __slots__ = ()
+
+    table = module.SessionTable(60, clock=lambda: ticking[0], handles=Session)
+    table.context = "here"
+    created = table.create_handle("s", "ada")
+    assert type(created) is Session
+    assert table.handle("s", "api", owner="ada") is created is weakref.ref(created)()
+    assert created.context == "here"
+    assert table.handle("s", "cli", owner="bob") is None
+    assert created.channels().keys() == {"api"}
+    assert module.SessionHandle().context is None
+
+
+@pytest.mark.parametrize("act", ["peek", "handle", "delete", "create", "get_state"])
+def test_a_row_may_be_used_while_what_a_subclass_added_to_its_handle_goes(core, act):
+    module = core.module("session_table")
+
+    class Session(module.SessionHandle):
+        pass
+
+    table = module.SessionTable()
+    session = Session("s", "ada")
+    session.extra = Watched(lambda: getattr(table, act)("s"))
+    table.adopt(session)
+    del session
+    gc.collect()
+    assert len(table) == (act != "delete" or core.name == "py")
+    if "s" in table:
+        table.update("s", {"n": 1})
+        assert table.peek("s").state == {"n": 1}

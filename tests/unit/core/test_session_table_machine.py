@@ -220,7 +220,7 @@ class TableMachine(RuleBasedStateMachine):
         self.access(record, channel)
         version = record.version
         record.update(updates)
-        handle.update(updates, channel, if_version=version)
+        handle.update_state(updates, channel, if_version=version)
         self.access(record, channel)
         assert handle.get_state(channel) == record.state
 
@@ -265,7 +265,7 @@ class TableMachine(RuleBasedStateMachine):
 
     @rule(session_id=new_ids, ttl=st.integers(1, 30))
     def begin_detached(self, session_id, ttl):
-        handle = self.module.SessionTable.detached(session_id, "bob", ttl)
+        handle = self.module.SessionHandle(session_id, "bob", ttl)
         handle.created = handle.accessed = self.now
         handle.expires = self.now + ttl * SECOND
         record = Record(
@@ -331,7 +331,7 @@ class TableMachine(RuleBasedStateMachine):
             assert handle.created == record.created
             assert handle.accessed == record.accessed
             assert handle.expires == record.expires
-            assert handle.ttl == record.ttl
+            assert handle.ttl == record.ttl / SECOND
             assert handle.channels() == record.channels
             assert handle.state == record.state
             assert handle.version == record.version

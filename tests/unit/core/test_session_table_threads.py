@@ -124,11 +124,11 @@ def test_replacing_evicting_and_handles_beside_each_other(tables):
         for step in range(400):
             session_id = f"s{(number * 7 + step) % 80}"
             row = table.create_handle(session_id, f"u{number}")
-            row.update({"by": number}, "api")
+            row.update_state({"by": number}, "api")
             table.update(session_id, {"seen": step})
             other = table.peek(f"s{step % 80}")
             if other is not None:
-                other.touch("cli")
+                other.refresh("cli")
                 assert other.session_id == f"s{step % 80}"
             if step % 5 == 0:
                 row.delete()
@@ -343,7 +343,7 @@ def test_a_table_and_its_handles_may_go_in_one_collection(tables):
         table = tables()
         cycle = {"table": table, "first": table.create_handle(state={"a": 1})}
         cycle["gone"] = table.create_handle()
-        cycle["gone"].touch("api")
+        cycle["gone"].refresh("api")
         cycle["gone"].delete()
         cycle["gone"].state["cycle"] = cycle
         cycle["self"] = cycle
@@ -395,7 +395,7 @@ for _ in range(6):
     for number in range(5_000):
         session_id = table.create(user_id="u", state={{"n": number}})
         row = table.handle(session_id, "api")
-        row.update({{"m": number}})
+        row.update_state({{"m": number}})
         row.memory_pool_id = [number]
         if number % 3 == 0:
             table.delete(session_id)

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 
 import pytest
 
@@ -17,6 +18,10 @@ SECOND = 1_000_000_000
 @pytest.fixture
 def tables(core):
     return core.module("session_table").SessionTable
+
+
+def new_session(tables, *arguments, **options):
+    return import_module(tables.__module__).SessionHandle(*arguments, **options)
 
 
 @pytest.fixture
@@ -37,7 +42,7 @@ def test_a_version_begins_at_zero_and_grows_with_every_change(table):
     assert row.version == 0
     table.update("s", {"b": 2})
     assert row.version == 1
-    row.update({"b": 2, "c": 3}, "api")
+    row.update_state({"b": 2, "c": 3}, "api")
     assert row.version == table.peek("s").version == 2
     row.state = {}
     assert row.version == 3
@@ -57,8 +62,8 @@ def test_reading_and_refreshing_do_not_count(table):
     table.touch("s", "cli")
     table.handle("s", "mcp")
     table.update("s", {})
-    row.update({}, "api")
-    row.touch("api")
+    row.update_state({}, "api")
+    row.refresh("api")
     row.get_state("api")
     row.set_channel("api", 5)
     row.user_id, row.memory_pool_id, row.expires = "bob", "pool", row.expires + 1
@@ -88,9 +93,9 @@ def test_an_update_insists_on_a_version(table):
     assert isinstance(caught.value, NexusError)
     assert (row.state, row.version) == ({"a": 2}, 1)
     with pytest.raises(VersionConflictError):
-        row.update({"a": 3}, if_version=2)
-    row.update({"a": 3}, if_version=1)
-    row.update({}, if_version=2)
+        row.update_state({"a": 3}, if_version=2)
+    row.update_state({"a": 3}, if_version=1)
+    row.update_state({}, if_version=2)
     assert (row.state, row.version) == ({"a": 3}, 2)
 
 
@@ -155,7 +160,7 @@ def test_a_version_is_a_whole_number(table, value, error, message):
     with pytest.raises(error, match=message):
         table.update("s", {"a": 1}, if_version=value)
     with pytest.raises(error, match=message):
-        row.update({"a": 1}, if_version=value)
+        row.update_state({"a": 1}, if_version=value)
     with pytest.raises(error, match=message.replace("if_version", "version")):
         row.version = value
     assert (row.version, row.state) == (0, {})
@@ -166,7 +171,7 @@ def test_what_is_no_version_is_told_before_what_is_no_channel(table):
     with pytest.raises(TypeError, match="if_version"):
         table.update("s", {}, 5, if_version="x")
     with pytest.raises(TypeError, match="updates"):
-        table.peek("s").update(3, 5, if_version="x")
+        table.peek("s").update_state(3, 5, if_version="x")
 
 
 @pytest.mark.parametrize("out", ["delete", "replace", "sweep", "evict"])
@@ -174,8 +179,8 @@ def test_a_version_leaves_the_table_with_its_session(tables, out):
     now = [SECOND]
     table = tables(10, capacity=1, on_full="evict", clock=lambda: now[0])
     row = table.create_handle("s")
-    row.update({"a": 1})
-    row.update({"b": 1})
+    row.update_state({"a": 1})
+    row.update_state({"b": 1})
     if out == "delete":
         row.delete()
     elif out == "sweep":
@@ -185,8 +190,8 @@ def test_a_version_leaves_the_table_with_its_session(tables, out):
         table.create("s" if out == "replace" else "t")
     assert (row.attached, row.version) == (False, 2)
     with pytest.raises(VersionConflictError, match="version 2, not 1"):
-        row.update({"c": 1}, if_version=1)
-    row.update({"c": 1}, if_version=2)
+        row.update_state({"c": 1}, if_version=1)
+    row.update_state({"c": 1}, if_version=2)
     row.state = {"d": 1}
     assert row.version == 4
     assert table.adopt(row)
@@ -195,10 +200,10 @@ def test_a_version_leaves_the_table_with_its_session(tables, out):
 
 
 def test_a_detached_session_has_a_version(tables):
-    row = tables.detached("s")
+    row = new_session(tables, "s")
     assert row.version == 0
-    row.update({"a": 1})
-    row.update({})
+    row.update_state({"a": 1})
+    row.update_state({})
     row.version = 41
     row.state = {"b": 1}
     assert row.version == 42

@@ -277,7 +277,7 @@ class TestSessionsMapping:
         late = make(None, 60, clock=lambda: 2**62)
         session = CrossChannelSession("s", "ada", expires_at=datetime.max)
         late.sessions["s"] = session
-        assert session._row.expires == 2**62
+        assert session.expires == 2**62
 
     def test_a_session_of_another_manager_is_copied(self, make, manager):
         other = make(None)
@@ -353,3 +353,25 @@ def test_attach_does_not_touch_what_belongs_to_somebody_else(manager, clock):
     assert manager.attach("s", "ada", "api") is None
     assert manager.attach("other", None, "api") is None
     assert manager.attach(5, None, "api") is None
+
+
+def test_both_implementations_are_tested(core, manager):
+    assert type(manager._table) is core.module("session_table").SessionTable
+    assert isinstance(
+        manager.create_session(user_id="ada"), core.module("session_table").SessionHandle
+    )
+
+
+def test_a_session_is_one_object_while_somebody_holds_it(manager):
+    session = manager.create_session("s", "ada")
+    assert manager.get_session("s") is session
+    assert manager.sessions["s"] is session
+
+
+def test_a_subclass_may_leave_its_table_out():
+    class Broken(NexusSessionManager):
+        def __init__(self):
+            pass
+
+    with pytest.raises(AttributeError):
+        Broken().get_session_state("s")

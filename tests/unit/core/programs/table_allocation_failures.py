@@ -15,7 +15,6 @@ from itertools import count
 from typing import Any
 
 from failing_malloc import FailingMalloc
-
 from kaizen_nexus._core.session_table import SessionHandle, SessionTable
 
 SECOND = 1_000_000_000
@@ -56,11 +55,11 @@ class Subject:
         self.table.create("kept", USER, None, {"value": VALUE})
         self.handle = self.table.create_handle("held", USER, None, {"value": VALUE})
         self.handle.memory_pool_id = POOL
-        self.handle.touch("api")
-        self.detached = SessionTable.detached("adopted", USER)
+        self.handle.refresh("api")
+        self.detached = SessionHandle("adopted", USER)
         # NAME first: what the second tuple of dict.items() would hold, CPython leaks if it fails.
         self.detached.set_channel(NAME, SECOND)
-        self.detached.update({"value": VALUE}, "api")
+        self.detached.update_state({"value": VALUE}, "api")
         self.detached.memory_pool_id = POOL
         self.now += 2 * SECOND
         self.expected = {
@@ -114,14 +113,14 @@ class Case:
 
 def full_of_live_ones() -> Subject:
     subject = FULL()
-    subject.table.peek("old").touch()
+    subject.table.peek("old").refresh()
     return subject
 
 
 def without_chunks() -> Subject:
     subject = Subject()
     subject.table = SessionTable(10, clock=lambda: subject.now)
-    subject.handle = SessionTable.detached("held", USER)
+    subject.handle = SessionHandle("held", USER)
     subject.handle.memory_pool_id = POOL
     subject.expected = {}
     return subject
@@ -196,14 +195,13 @@ CASES = {
     "make a table": Case(
         lambda _: SessionTable(10, capacity=10**6), lambda _, table: table.create("s") == "s"
     ),
-    "make a handle": Case(
-        lambda _: SessionTable.detached("s", USER), lambda _, row: not row.attached
-    ),
+    "make a handle": Case(lambda _: SessionHandle("s", USER), lambda _, row: not row.attached),
     "update through a handle": Case(
-        lambda s: s.handle.update({"more": VALUE}, NAME), lambda s, _: "more" in s.handle.state
+        lambda s: s.handle.update_state({"more": VALUE}, NAME),
+        lambda s, _: "more" in s.handle.state,
     ),
     "update through a detached handle": Case(
-        lambda s: s.detached.update({"more": VALUE}, "cli"),
+        lambda s: s.detached.update_state({"more": VALUE}, "cli"),
         lambda s, _: "more" in s.detached.state,
     ),
     "get a state through a handle": Case(lambda s: s.handle.get_state("mcp"), gives(NEW)),
@@ -231,7 +229,7 @@ def run(malloc: FailingMalloc, case: Case, refusals: int) -> int:
         unused = references()
         subject = case.begin()
         # With all those in use that were kept for reuse, another handle has to be allocated.
-        spare = [SessionTable.detached("spare") for _ in range(40)]
+        spare = [SessionHandle("spare") for _ in range(40)]
         outcome = malloc.attempt(partial(case.operate, subject), granted, refusals)
         after = subject.check()
         result = outcome.result
@@ -294,7 +292,7 @@ def main() -> None:
             sys.stdout.write(f"failed {raised} times\n")
     sys.stdout.write("growth: ")
     raised = grow(malloc, 40_000)
-    assert raised >= 3  # for each chunk at least
+    assert raised >= 2  # for each further chunk at least
     assert total > 100  # how many a call needs depends on what the interpreter keeps for reuse
     sys.stdout.write(f"failed {raised} times\n")
 

@@ -103,7 +103,7 @@ class Worker:
         assert row.attached
         assert row.user_id == f"user {self.number}"
         assert "cli" in row.channels()
-        row.update({"handle": self.number}, "mcp")
+        row.update_state({"handle": self.number}, "mcp")
         self.own[session_id]["handle"] = self.number
         assert row.state == self.own[session_id]
 
@@ -138,8 +138,8 @@ class Worker:
         row = self.table.peek(session_id)
         if row is None:
             return
-        row.touch("api")
-        row.update(self.pair())
+        row.refresh("api")
+        row.update_state(self.pair())
         assert row.session_id == session_id
         assert row.user_id == "shared"
         state = row.get_state()
@@ -157,7 +157,7 @@ class Worker:
         session_id = self.crowded.create(None, f"user {self.number}", FOR_EVER, {"n": self.number})
         row = self.crowded.peek(session_id)
         if row is not None:
-            row.touch("api")
+            row.refresh("api")
             assert row.user_id == f"user {self.number}"
             assert row.get_state() == {"n": self.number}
         self.done["crowded"] += 1

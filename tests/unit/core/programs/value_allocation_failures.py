@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from failing_malloc import FailingMalloc
-
 from kaizen_nexus._core.cache_key import cache_key
 from kaizen_nexus._core.latency_histogram import LatencyHistogram, SlidingLatencyHistogram
 
