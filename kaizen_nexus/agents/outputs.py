@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import repeat
 from typing import Any
 
@@ -76,11 +77,18 @@ class ResultEncoder:
         self, declared: Any, parts: Sequence[Any] | None = None, *, small: int = SMALL
     ) -> None:
         self._small = small
+        self._declared = declared
+        self._parts = [declared] if parts is None else parts
         self._decoder = msgspec.json.Decoder(declared, dec_hook=from_builtins)
-        types = [inspect.type_info(part) for part in ([declared] if parts is None else parts)]
-        self._by_value = _CONTENT_TYPES.issuperset(map(type, _types_in(types, set())))
+
+    @cached_property
+    def _box(self) -> type[msgspec.Struct] | None:
+        """A struct to convert a value to, or None if that says too little about the type."""
+        types = [inspect.type_info(part) for part in self._parts]
+        if not _CONTENT_TYPES.issuperset(map(type, _types_in(types, set()))):
+            return None
         # msgspec remembers what it knows of a type only where that is a struct.
-        self._box = msgspec.defstruct("Result", [("result", declared)], array_like=True)
+        return msgspec.defstruct("Result", [("result", self._declared)], array_like=True)
 
     def encode(self, value: Any) -> bytes:
         """Return `value` as JSON text.
@@ -94,7 +102,7 @@ class ResultEncoder:
             encoded = _ENCODER.encode(value)
         except _ERRORS as error:
             raise _no_json_form(error) from error
-        if self._by_value and len(encoded) > self._small:
+        if len(encoded) > self._small and self._box is not None:
             try:
                 msgspec.convert((value,), self._box)
             except _ERRORS:
