@@ -1,4 +1,4 @@
-"""What ``nexus run`` itself takes from its command line, before the server sees the rest."""
+"""The options that ``nexus run`` itself reads; the server parses the rest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STDIN = "-"
 
 
 class UsageError(Exception):
-    """The command line makes no sense, whatever the workflow."""
+    """The command line is wrong, whatever the workflow."""
 
 
 def server_url() -> str:
@@ -24,7 +24,7 @@ def server_url() -> str:
 
 
 def split_arguments(arguments: list[str]) -> tuple[str, float, list[str]]:
-    """Return the server's URL, the timeout in seconds, and what the server is to see.
+    """Return the server's URL, the timeout in seconds, and the arguments for the server.
 
     Raises
     ------
@@ -49,12 +49,12 @@ def split_arguments(arguments: list[str]) -> tuple[str, float, list[str]]:
 
 
 def check_text(arguments: list[str]) -> None:
-    """Refuse arguments that are not text, which no encoding of them would preserve.
+    """Refuse arguments that are not text, since they could not be sent unchanged.
 
     Raises
     ------
     UsageError
-        An argument holds bytes that are not text in the shell's encoding.
+        An argument has bytes that are not text in the shell's encoding.
     """
     try:
         " ".join(arguments).encode()

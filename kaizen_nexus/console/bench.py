@@ -1,4 +1,4 @@
-"""``nexus bench``: the benchmark harness, from the installation or from a checkout."""
+"""``nexus bench``: run the benchmark harness, from the installation or from a checkout."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
             "(pip install --force-reinstall kaizen-nexus), or run 'python -m bench' in a checkout\n"
         )
         return EXIT_NOT_INSTALLED
-    # First, so that no other package of this name is taken for it.
+    # First, so that no other package named bench is imported.
     sys.path.insert(0, str(folder))
     harness = importlib.import_module("bench.__main__")
     exit_code: int = harness.main(arguments, "nexus bench")

@@ -115,7 +115,7 @@ def _report(target: str, **options: Any) -> Report:
 
 
 class _CannotCheck(click.ClickException):
-    """There is nothing to compare, or no way to."""
+    """Nothing could be compared."""
 
     exit_code = EXIT_CANNOT_CHECK
 

@@ -36,11 +36,11 @@ def run_command(arguments: list[str]) -> int:
     try:
         nexus.main(arguments, prog_name=alias)
     except SystemExit as leaving:
-        if isinstance(leaving.code, str):  # how an app that is loaded says why it cannot be
+        if isinstance(leaving.code, str):  # an app that refuses to be loaded says why
             click.echo(leaving.code, err=True)
         return leaving.code if isinstance(leaving.code, int) else 1
     except ImportError as error:
-        # What a missing extra says is the whole story; any other import error is a fault.
+        # The message of a missing extra says all; any other import error is a bug.
         if "pip install 'kaizen-nexus[" not in str(error):
             raise
         click.echo(f"Error: {error}", err=True)
@@ -51,59 +51,59 @@ def run_command(arguments: list[str]) -> int:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.pass_context
 def nexus(ctx: click.Context) -> None:
-    """Serve agents over HTTP, the command line and MCP; run them; see what is deployed."""
+    """Serve agents over HTTP, the command line and MCP; run and list what is deployed."""
     if os.environ.get("NO_COLOR"):
         ctx.color = False
 
 
 @nexus.command(short_help="Serve an app.", epilog=TARGET_HELP)
 @click.argument("target")
-@click.option("--host", metavar="ADDRESS", help="Where to listen; default is the app's own host.")
-@click.option("--port", type=PORT, help="Default is the app's own port; 0 takes any free one.")
+@click.option("--host", metavar="ADDRESS", help="Where to listen; default is the app's host.")
+@click.option("--port", type=PORT, help="Default is the app's api_port; 0 takes any free one.")
 @click.option("--mcp-port", type=PORT, help="A second port, for MCP clients that expect one.")
 @click.option(
     "--insecure",
     is_flag=True,
-    help="Let other machines reach an app that asks nobody who they are.",
+    help="Let other machines reach an app that has no authentication.",
 )
 @click.option(
     "--allow-host",
     "allow_hosts",
     multiple=True,
     metavar="HOST",
-    help="A name by which clients may address the app; may be repeated.",
+    help="A host name by which clients may address the app; may be repeated.",
 )
 @click.option(
     "--allow-origin",
     "allow_origins",
     multiple=True,
     metavar="ORIGIN",
-    help="Whose web pages may use the app; may be repeated.",
+    help="An origin whose web pages may call the app; may be repeated.",
 )
 @click.option(
     "--grace",
     type=SECONDS,
     metavar="SECONDS",
-    help="How long running requests may go on at the end; default is the app's own.",
+    help="How long running requests may take to finish; default is the app's shutdown_grace.",
 )
 @click.option(
     "--drain",
     type=SECONDS,
     default=0.0,
     metavar="SECONDS",
-    help="How long requests are taken after the signal, while readiness says no.",
+    help="How long to accept requests after the signal, while /health/ready answers 503.",
 )
 @click.option(
     "--reload",
     is_flag=True,
-    help="For development: when files of the app change, answer with the new code.",
+    help="For development: load the app's files again when they change.",
 )
 @click.option(
     "--server",
     type=click.Choice(SERVERS),
     default=SERVERS[0],
     show_default=True,
-    help="What speaks HTTP; granian is an extra.",
+    help="The HTTP server; granian is an extra.",
 )
 @click.option(
     "--loop",
@@ -118,14 +118,14 @@ def nexus(ctx: click.Context) -> None:
     default=1,
     show_default=True,
     metavar="N",
-    help="How many processes serve; more than one cannot share sessions yet.",
+    help="The number of processes; only 1 so far, since they would not share sessions.",
 )
 @click.option(
     "--log-level",
     type=click.Choice(LOG_LEVELS),
     default="warning",
     show_default=True,
-    help="What to log.",
+    help="The lowest level that is logged.",
 )
 def serve(target: str, **settings: Any) -> None:
     """Serve an app over HTTP, the command line and MCP until Ctrl-C or SIGTERM."""
@@ -184,7 +184,7 @@ def demo() -> None:
 
 
 @nexus.command(
-    short_help="Measure the core and the guide's figures.",
+    short_help="Run the benchmarks.",
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     add_help_option=False,
 )
@@ -196,7 +196,7 @@ def demo() -> None:
     shell_complete=lambda _, __, incomplete: [s for s in SUITES if s.startswith(incomplete)],
 )
 def bench(arguments: tuple[str, ...]) -> None:
-    """Run the benchmark harness, and print its tables."""
+    """Run a benchmark suite, and print its tables."""
     from kaizen_nexus.console.bench import main
 
     sys.exit(main(arguments))

@@ -1,4 +1,4 @@
-"""Completion of ``nexus run``, which the server knows best: names, options and their values."""
+"""Shell completion of ``nexus run``: the server completes names, options and their values."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from kaizen_nexus.console.run import ask
 __all__ = ["ForwardedCommand", "complete_argument"]
 
 TIMEOUT = 2.0
-"""Seconds: whoever presses Tab would rather get nothing than wait."""
+"""Seconds; after that, Tab completes nothing."""
 
 
 class ForwardedCommand(click.Command):
-    """A command whose arguments, options included, are the server's to understand."""
+    """A command whose arguments, including options, the server parses."""
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return the options that begin like this."""
+        """Return the options that begin with `incomplete`."""
         return _ask(ctx, incomplete)
 
 
 def complete_argument(
     ctx: click.Context, _: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Return the workflow names, or values of the last option, that begin like this."""
+    """Return the workflow names, or values of the last option, that begin with `incomplete`."""
     return _ask(ctx, incomplete)
 
 

@@ -1,4 +1,4 @@
-"""``nexus keys``: making, listing and revoking API keys."""
+"""``nexus keys``: make, list and revoke API keys."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ file_option = click.option(
 )
 
 
-def _errors_told(command: Callable[..., None]) -> Callable[..., None]:
-    """Let `command` tell what is wrong with the file, instead of showing a traceback."""
+def _reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Let `command` say what is wrong with the file, instead of showing a traceback."""
 
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> None:
@@ -41,29 +41,33 @@ def _errors_told(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group(short_help="Make, list and revoke API keys.")
 def keys() -> None:
-    """Make, list and revoke the API keys that an app with enable_auth=True lets in.
+    """Make, list and revoke the API keys that an app with enable_auth=True accepts.
 
     A running server notices a change within a second.
     """
 
 
 @keys.command(short_help="Make a key.")
-@click.option("--name", required=True, help="Whose key it is; keys of one name are one user's.")
+@click.option(
+    "--name",
+    required=True,
+    help="The user; keys of one name are one user's.",
+)
 @click.option(
     "--scope",
     "scopes",
     multiple=True,
     required=True,
-    help="A workflow that it is for, 'nexus:monitor', or '*' for everything; may be repeated.",
+    help="A workflow that the key may call, 'nexus:monitor', or '*' for all; may be repeated.",
 )
 @click.option("--expires", "days", type=float, metavar="DAYS", help="Default: never.")
 @file_option
 @json_option
-@_errors_told
+@_reporting_errors
 def create(
     *, name: str, scopes: tuple[str, ...], days: float | None, file: Path | None, as_json: bool
 ) -> None:
-    """Make a key and print it: it is shown this once, and only its hash is kept."""
+    """Make a key and print it. It is shown only once: the file keeps its hash."""
     path = _path(file)
     key, kept = create_key(path, name, scopes, days)
     if as_json:
@@ -80,9 +84,9 @@ def create(
 @keys.command("list", short_help="List the keys.")
 @file_option
 @json_option
-@_errors_told
+@_reporting_errors
 def list_all(*, file: Path | None, as_json: bool) -> None:
-    """List the keys of a file: not themselves, but what they are for."""
+    """List the keys in a file: ids, names, expiry and scopes, but not the keys themselves."""
     path = _path(file)
     held = [_shown(key) for key in list_keys(path)]
     if as_json:
@@ -100,9 +104,9 @@ def list_all(*, file: Path | None, as_json: bool) -> None:
 @click.argument("key_id", metavar="ID")
 @file_option
 @json_option
-@_errors_told
+@_reporting_errors
 def revoke(*, key_id: str, file: Path | None, as_json: bool) -> None:
-    """Revoke the key of an id, as 'nexus keys list' shows it."""
+    """Revoke the key with this id, which 'nexus keys list' shows."""
     path = _path(file)
     revoked = revoke_key(path, key_id)
     if as_json:
@@ -110,7 +114,7 @@ def revoke(*, key_id: str, file: Path | None, as_json: bool) -> None:
     elif revoked:
         click.echo(f"Revoked {key_id}.", err=True)
     else:
-        click.echo(f"Error: {path} has no key of this id.", err=True)
+        click.echo(f"Error: {path} has no key with this id.", err=True)
     if not revoked:
         raise click.exceptions.Exit(EXIT_NOT_FOUND)
 
@@ -120,7 +124,7 @@ def _path(file: Path | None) -> Path:
 
 
 def _shown(key: ApiKey) -> dict[str, Any]:
-    """Return what is shown of a key, which its hash is no part of."""
+    """Return what is shown of a key: all but its hash."""
     shown = asdict(key)
     del shown["hash"]
     return {**shown, "created": _day(key.created), "expires": _day(key.expires)}

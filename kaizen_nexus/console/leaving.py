@@ -1,4 +1,4 @@
-"""Ending the process when it is told to, whatever an agent does."""
+"""End the process when a signal asks for it, even if an agent hangs."""
 
 from __future__ import annotations
 
@@ -19,52 +19,52 @@ BACKSTOP = 0.05
 
 
 def interrupt_then_leave() -> None:
-    """Let the first SIGINT or SIGTERM interrupt what runs, and the second end the process at once.
+    """Let the first SIGINT or SIGTERM interrupt the program, and the second end it at once.
 
-    As the shell has it, the exit code then is 128 and the number of the signal.
+    The exit code is then 128 plus the number of the signal, as shells expect.
     """
-    told = False
+    signalled = False
 
-    def tell(number: int, _: FrameType | None) -> None:
-        nonlocal told
-        if told:
+    def interrupt(number: int, _: FrameType | None) -> None:
+        nonlocal signalled
+        if signalled:
             os._exit(128 + number)
-        told = True
+        signalled = True
         raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, tell)
+        signal.signal(number, interrupt)
 
 
 def leave_within(seconds: float) -> None:
-    """End the process after so many seconds if it still runs then, with exit code 0.
+    """End the process after so many seconds, with exit code 0, if it still runs then.
 
-    If an agent does not even let other threads run, the process ends shortly after that all the
-    same, with exit code 1 and a traceback of every thread.
+    If an agent lets no other thread run, the process still ends shortly after that, with exit
+    code 1 and a traceback of every thread.
     """
     threading.Thread(
         target=_leave_after, args=(seconds,), name="nexus-leaving", daemon=True
     ).start()
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # standard error is no file
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # standard error is not a file
         faulthandler.dump_traceback_later(seconds + BACKSTOP, exit=True)
 
 
 def leave_threads_behind(until: float) -> None:
-    """Wait until a time of the monotonic clock for other threads, and end the process if one runs.
+    """Wait for other threads until `until`, monotonic; end the process if one still runs.
 
-    An interpreter that ends would wait for them, and nothing can stop one in which an agent hangs.
+    The interpreter would wait for a thread in which an agent hangs, and nothing can stop one.
     """
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join(max(0.0, until - time.monotonic()))
             if thread.is_alive():
                 leave(0)
-    # What remains is the interpreter's own end, which takes as long as it takes.
+    # The interpreter now ends by itself, however long that takes.
     faulthandler.cancel_dump_traceback_later()
 
 
 def leave(code: int) -> NoReturn:
-    """End the process at once, without what an interpreter does at its end."""
+    """End the process at once, without the interpreter's clean-up."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
     os._exit(code)

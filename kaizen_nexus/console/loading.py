@@ -31,7 +31,7 @@ def load_app(target: str) -> Nexus:
     Raises
     ------
     click.UsageError
-        There is no such module, file or name, or it holds something else. What the module itself
+        There is no such module, file or name, or it is not a `Nexus`. What the module itself
         raises while it is imported is not caught.
     """
     place, attribute = _split(target)
@@ -77,7 +77,7 @@ def _load_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        # A module that is there, but misses one that it imports, is another matter.
+        # The module itself may be there, and import one that is missing.
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         raise click.UsageError(
@@ -107,5 +107,5 @@ def _apps_in(module: ModuleType, place: str) -> str:
 
     names = [name for name, value in vars(module).items() if isinstance(value, Nexus)]
     if not names:
-        return "it holds no Nexus app at all; write app = Nexus() there"
+        return "it defines no Nexus app; write app = Nexus() there"
     return f"try {' or '.join(f'{place}:{name}' for name in names)}"

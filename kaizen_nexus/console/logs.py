@@ -1,4 +1,4 @@
-"""What ``nexus serve`` logs: one line for each record, whoever chose its words."""
+"""The log format of ``nexus serve``: one line for each record, whatever its text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INDENT = "  "
 _CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
-"""What moves the cursor, ends lines or turns the direction of writing."""
+"""Characters that move the cursor, end lines or change the direction of writing."""
 
 _SECRET = re.compile(
     r"(?<![0-9A-Za-z])eyJ[\w-]{4,}\.[\w-]+\.[\w-]*"  # a JWT
@@ -25,9 +25,9 @@ SHOWN = 6
 
 
 class LogFormatter(logging.Formatter):
-    """Escapes control characters, and shortens keys, tokens and ids of sessions.
+    """Escapes control characters, and shortens keys, tokens and session ids.
 
-    Lines of a traceback are indented, so that none can pass for a record of its own.
+    Lines of a traceback are indented, so that none looks like a record of its own.
     """
 
     def __init__(self) -> None:

@@ -12,8 +12,8 @@ EXIT_MISSING_EXTRA = 1
 def main(arguments: list[str] | None = None) -> int:
     """Run the program with `arguments`, by default the process's own, and return the exit code.
 
-    ``nexus run`` and ``nexus bench`` are told apart here, before anything is imported that they do
-    not need. All other subcommands need the extra ``serve``.
+    ``nexus run`` and ``nexus bench`` are handled here, before anything is imported that they do not
+    need. All other subcommands need the extra ``serve``.
     """
     if arguments is None:
         arguments = sys.argv[1:]

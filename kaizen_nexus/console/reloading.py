@@ -1,7 +1,7 @@
-"""``nexus serve --reload``: what changed in the app's files answers the next request.
+"""``nexus serve --reload``: load the app's modules again when one of its files changes.
 
-The server, its connections, sessions and measurements stay; only code is exchanged, all modules in
-the app's folder together, since one that did not change may hold on to one that did.
+The server, its connections, sessions and metrics stay. All modules in the app's folder are replaced
+together, since one that did not change may refer to one that did.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 __all__ = ["Reloader"]
 
 Stamps = dict[Path, tuple[int, int] | None]
-"""Time of modification and size of each file; None for one that is not there, or not as loaded."""
+"""Time of modification and size of each file; None if it is missing, or changed while loading."""
 PATIENCE = 3.0
-"""Seconds after which it is said that loading goes on; whoever waits for it sees nothing else."""
+"""Seconds after which a message says that loading goes on."""
 TICK = 10_000_000
-"""How many nanoseconds before it happened a change of a file may be dated."""
+"""Nanoseconds by which the time of modification may be earlier than the change."""
 _FOREIGN = frozenset({"site-packages", "dist-packages"})
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 _OWN = __name__.partition(".")[0]
 
 
 class Reloader:
-    """Watches the modules in an app's folder, and exchanges what they deployed when they change.
+    """Watches the modules in an app's folder, and replaces what they deployed when they change.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ class Reloader:
         Where the app's own modules are; the standard library and installed packages are left alone,
         even if they are below it.
     since
-        When loading it began, in nanoseconds of the time of day: what was saved later may not be
-        what was loaded.
+        When loading the app began, in nanoseconds since the epoch: a file that was saved later may
+        not be what was loaded.
     """
 
     def __init__(self, app: Nexus, target: str, folder: Path, since: int) -> None:
@@ -72,19 +72,19 @@ class Reloader:
         settled, self._changed = stamps == self._changed, stamps
         if settled and stamps != self._seen:
             self._seen = stamps
-            with _said_if_it_lasts(f"Still loading {self._target}. The former code answers."):
+            with _message_if_it_lasts(f"Still loading {self._target}. The former code answers."):
                 outcome = self._reload()
-            # Who reads this may rely on it: nothing here refers to the modules that went.
+            # Only now, when nothing refers to the old modules any more.
             click.echo(outcome, err=True)
 
     def _reload(self) -> str:
-        """Exchange the modules, or leave it, and return what to say of that."""
+        """Replace the modules, or keep them if that fails; return a message about it."""
         since = time.time_ns()
         former = self._modules()
         for name in former:
             del sys.modules[name]
         importlib.invalidate_caches()
-        # Plans refer to the classes of inputs, and what is cached to those of the former modules.
+        # Cached plans refer to classes of the old modules.
         clear_deployment_cache()
         try:
             fresh = load_app(self._target)
@@ -102,14 +102,14 @@ class Reloader:
             return f"Not reloaded{reason}. The former code still answers."
         modules = self._modules()
         self._watch(self._files_of(modules.values()), since)
-        if fresh is self._app:  # of a module outside the folder, onto which these have deployed
+        if fresh is self._app:  # from outside the folder; these modules deploy to it
             self._names = self._app.runtime.registry.names()
         else:
             self._adopt(fresh, modules.values())
         return f"Reloaded. Workflows: {', '.join(self._names) or 'none'}"
 
     def _adopt(self, fresh: Nexus, modules: Iterable[ModuleType]) -> None:
-        """Let the running app answer with what `fresh` has deployed, and stand in its place."""
+        """Deploy on the running app what `fresh` has, and replace `fresh` by it in the modules."""
         registry = self._app.runtime.registry
         names = fresh.runtime.registry.names()
         for name in names:
@@ -124,7 +124,7 @@ class Reloader:
         fresh.close()
 
     def _watch(self, files: set[Path], since: int) -> None:
-        """Watch these too; what has changed since loading them began is seen the next time."""
+        """Watch these files too; one that changed since loading began counts as changed."""
         new = _stamps(files - self._files)
         self._files |= files
         for file, stamp in new.items():
@@ -152,8 +152,8 @@ class Reloader:
 
 
 @contextlib.contextmanager
-def _said_if_it_lasts(text: str) -> Iterator[None]:
-    """Say what is going on, once, if it is not over before patience is."""
+def _message_if_it_lasts(text: str) -> Iterator[None]:
+    """Print `text` once if the block takes longer than `PATIENCE`."""
     timer = threading.Timer(PATIENCE, click.echo, (text,), {"err": True})
     timer.daemon = True
     timer.start()
@@ -169,7 +169,7 @@ def _path_of(module: ModuleType) -> Path | None:
 
 
 def _stamps(files: Iterable[Path]) -> Stamps:
-    """Return what tells one content of each file from another; None for one that is not there."""
+    """Return time of modification and size of each file; None if it is missing."""
     return {file: _stamp(file) for file in files}
 
 
@@ -182,7 +182,7 @@ def _stamp(file: Path) -> tuple[int, int] | None:
 
 
 def _files_behind(error: BaseException) -> set[Path]:
-    """Return the files to be mended, which need not be modules that could be imported."""
+    """Return the Python files in which an error may have to be fixed, imported or not."""
     files = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
     if isinstance(error, SyntaxError) and error.filename:
         files.add(error.filename)

@@ -1,7 +1,7 @@
-"""``nexus run``: hands its arguments to the server, and prints what the server answers.
+"""``nexus run``: send the command line to the server, and print what it answers.
 
-The process lives for one request, so it imports next to nothing and knows next to nothing: what
-a workflow takes, how that is spelt and what help says of it is the server's business.
+The process lives for one request, so it imports as little as possible. The server knows what a
+workflow takes: it parses the command line, and renders help.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ DEFAULT_COLUMNS = 80
 OK = 200
 FIRST_REDIRECT, FIRST_CLIENT_ERROR, FIRST_SERVER_ERROR = 300, 400, 500
 MISUSED = frozenset({400, 413, 415, 422})
-"""Statuses that say that the request was at fault: too large, or of another protocol version."""
+"""Statuses for a wrong request: too large, or of another protocol version."""
 
 HELP = f"""\
 Usage: nexus run NAME [OPTIONS]
@@ -97,7 +97,7 @@ def main(arguments: list[str]) -> int:
 
 
 class UnprintedError(Exception):
-    """Nobody reads what is printed, or there is no room for it."""
+    """Standard output could not be written: its reader is gone, or the disk is full."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__(exit_code)
@@ -117,11 +117,11 @@ def ask(
     url
         The server.
     call
-        What is asked.
+        The command line, as the server takes it.
     timeout
         Seconds until the last of the answer.
     show
-        Takes what belongs on standard output before that, if the answer is streamed.
+        Takes text for standard output as soon as it arrives, if the answer is streamed.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def ask(
 
 
 def unreachable(url: str, reason: str) -> str:
-    """Return what is said when there is no server: why, and what to do about it."""
+    """Return the message for a server that cannot be reached: why, and what to do about it."""
     return (
         f"Error: no kaizen-nexus server at {url}: {reason}.\n"
         "Start one with 'nexus serve module:app', or name another with --url or NEXUS_URL.\n"
@@ -236,13 +236,13 @@ def _print(text: str) -> int:
         failure = EXIT_UNWRITTEN
     else:
         return EXIT_OK
-    # What is left in the buffer is written once more at exit, and must not fail once more.
+    # The interpreter writes the rest of the buffer at exit, which must not fail again.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return failure
 
 
 def _print_part(text: str) -> None:
-    """Write the first part of more that comes.
+    """Write a part of a streamed answer.
 
     Raises
     ------
@@ -258,19 +258,19 @@ def _complain(text: str) -> None:
     try:
         _write(sys.stderr, text)
     except OSError:
-        # There is nowhere left to say so; the exit code still does.
+        # Only the exit code can still report this.
         return
 
 
 def _write(stream: TextIO | None, text: str) -> None:
-    """Write and flush `text`, with what the stream's encoding lacks as escapes."""
+    """Write and flush `text`; characters that the stream's encoding lacks are escaped."""
     if stream is None or not text:
         return
     data = memoryview(text.encode(stream.encoding or "utf-8", "backslashreplace"))
     stream.flush()
     while data:
-        # With PYTHONUNBUFFERED this is the file itself, which may take less than all of it, or,
-        # if it must not block, nothing; the text layer above would lose the rest in silence.
+        # With PYTHONUNBUFFERED this is the file itself, which may write a part, or nothing if it
+        # must not block; the text layer would then lose the rest silently.
         written = stream.buffer.write(data)
         if written is None:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))

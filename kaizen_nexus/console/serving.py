@@ -61,15 +61,15 @@ def serve(
     insecure, allow_hosts, allow_origins
         What to allow besides what the app's own settings do.
     drain
-        Seconds in which requests are still taken after the server was told to stop.
+        Seconds in which requests are still accepted after the signal.
     reload
-        Whether to exchange the code of the app's folder when it changes.
+        Whether to load the app's modules again when their files change.
     server
         What speaks HTTP, as `Nexus.start` takes it.
     loop
         The event loop, as `Nexus.start` takes it.
     workers
-        How many processes are asked for; there is one.
+        The number of processes, which must be 1.
     log_level
         From which level on log messages go to standard error.
 
@@ -79,15 +79,12 @@ def serve(
         There is no such app, or it cannot listen.
     """
     if workers != 1:
-        raise click.UsageError(
-            "--workers must be 1: sessions are not shared between processes yet, so that a second "
-            "one would not know those of the first"
-        )
+        raise click.UsageError("--workers must be 1: sessions are not shared between processes yet")
     handler = logging.StreamHandler()
     handler.setFormatter(LogFormatter())
     logging.basicConfig(level=log_level.upper(), handlers=[handler])
     interrupt_then_leave()
-    # What was compiled is valid for a second after the file, and may be stale then.
+    # A cached .pyc stays valid if the file changes again within the same second.
     sys.dont_write_bytecode = sys.dont_write_bytecode or reload
     since = time.time_ns()
     app = load_app(target)
@@ -104,7 +101,7 @@ def serve(
 
             poll = Reloader(app, target, folder_of(target), since).poll
         app.start(blocking=False, server=server, loop=loop)
-        if not reload:  # which is to get rid of what was loaded
+        if not reload:  # old modules must be collected
             _keep_what_is_loaded()
         click.echo(_announcement(app), err=True)
         while app.health_check()["status"] == "healthy":
@@ -131,17 +128,17 @@ def _change(app: Nexus, **settings: object) -> None:
 
 
 def _keep_what_is_loaded() -> None:
-    """Have the collector look no more at what there is when serving begins, which is there to stay.
+    """Exclude what is loaded when serving begins from garbage collection: it stays for good.
 
-    A full collection looks at every object of every library, and holds up all requests meanwhile:
-    for 50 to 150 ms, several times a minute under load.
+    A full collection looks at every object of every library, which would stop all requests for 50
+    to 150 ms, several times a minute under load.
     """
     gc.collect()
     gc.freeze()
 
 
 def _nothing() -> None:
-    """Have nothing to do now and then."""
+    """Do nothing between two looks at the server's health."""
 
 
 def _stop(app: Nexus, drain: float) -> None:
@@ -179,7 +176,7 @@ def serve_stdio(target: str, at_end: Callable[[Nexus], None] = lambda _: None) -
 
 
 def _announcement(app: Nexus) -> str:
-    """Return what is to be known of a server that has started."""
+    """Return the message that the server has started, with its URL and workflows."""
     url = _reachable(app)
     lines = [f"Serving on {app.url}"]
     if app.mcp_port is not None and app.mcp_port != app.api_port:
@@ -196,7 +193,7 @@ def _announcement(app: Nexus) -> str:
 
 
 def _reachable(app: Nexus) -> str:
-    """Return the URL that a program on this machine reaches the app at."""
+    """Return the URL at which a program on this machine reaches the app."""
     host = ANY_ADDRESS.get(app.host, app.host)
     authority = f"[{host}]" if ":" in host else host
     return f"http://{authority}:{app.api_port}"

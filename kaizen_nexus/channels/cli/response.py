@@ -43,12 +43,12 @@ class Reply:
 
 
 class _Body:
-    """The body of a response, as far as it has arrived and is not taken already.
+    """What has arrived of a body, without the lines that `on_line` took.
 
     Parameters
     ----------
     on_line
-        Takes lines, until it returns False; None for a body that is not made of lines.
+        Takes lines until it returns False; None for other bodies.
     """
 
     __slots__ = ("_on_line", "content")
@@ -58,7 +58,7 @@ class _Body:
         self._on_line = on_line
 
     def add(self, data: bytes) -> None:
-        """Take what has arrived."""
+        """Add bytes that have arrived, and pass on complete lines."""
         self.content += data
         while self._on_line is not None and (end := self.content.find(b"\n")) >= 0:
             if self._on_line(bytes(self.content[:end])):
@@ -79,7 +79,7 @@ class Receiver:
     clock
         Monotonic seconds.
     lines
-        What takes the lines of a body, by media type.
+        By media type, what takes the lines of a body.
     """
 
     def __init__(

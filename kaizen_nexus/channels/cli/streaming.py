@@ -1,7 +1,7 @@
-"""``nexus run --stream``: what a run prints is sent while it runs, as lines of JSON.
+"""``nexus run --stream``: send what a run prints while it runs, as lines of JSON.
 
-Each line but the last says what to print; the last one is an `Outcome`, as a run is answered that
-does not stream. A run that ends before it has printed anything is answered like that, too.
+Every line but the last holds text to print. The last is an `Outcome`, the answer to a run that does
+not stream; it is also the whole answer to a run that ends before it has printed anything.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ logger = logging.getLogger("kaizen_nexus.cli")
 
 
 class StreamedRuns:
-    """Runs workflows, and sends what they print meanwhile.
+    """Runs workflows, and sends what they print while they run.
 
     Parameters
     ----------
@@ -57,12 +57,14 @@ class StreamedRuns:
         json_output: bool,
         check: Callable[[], Awaitable[None]] | None = None,
     ) -> Outcome | None:
-        """Return how a run ended, or None if its client has been told; errors are raised before.
+        """Run a workflow; return its outcome, or None if it was streamed.
+
+        Errors are raised if nothing was streamed yet.
 
         Parameters
         ----------
         command
-            What the command line was read by.
+            What has parsed the command line.
         invocation
             What to run.
         receive, send
@@ -94,7 +96,7 @@ class StreamedRuns:
 
     @staticmethod
     async def _succeed(printed: _Printed, result: Result, *, json_output: bool) -> Outcome | None:
-        """Say that the run has succeeded, or return that if it has printed nothing."""
+        """Send the end of a successful run, or return it if nothing was sent yet."""
         await printed.answer.settle()
         if not printed.answer.begun:
             return succeeded(result, json_output=json_output)
@@ -105,7 +107,7 @@ class StreamedRuns:
     async def _fail(
         command: WorkflowCommand, printed: _Printed, reason: Exception, cause: Exception
     ) -> None:
-        """Say why the run has failed, or raise that if it has printed nothing."""
+        """Send why the run failed, or raise it if nothing was sent yet."""
         await printed.answer.settle()
         if not printed.answer.begun:
             raise reason from cause
@@ -146,7 +148,7 @@ class _Printed:
         await self.answer.write(msgspec.json.encode({"stdout": text}) + b"\n")
 
     async def finish(self, outcome: Outcome) -> None:
-        """Say how it ended."""
+        """Send how the run ended."""
         await self.answer.finish(msgspec.json.encode(outcome) + b"\n")
 
     def succeeded(self, result: Result) -> Outcome:
@@ -163,7 +165,7 @@ class _Printed:
         return Outcome(EXIT_OK, f"{msgspec.json.encode(summary).decode()}\n")
 
     def failed(self, error: Exception, command: WorkflowCommand) -> Outcome:
-        """Return what is printed where there is no further chunk because of an error."""
+        """Return what is printed after the last chunk if the run failed."""
         if isinstance(error, EXPECTED):
             return replace(failed(error, command), stdout=self._line_end())
         logger.error("streaming what %r prints failed", command.name, exc_info=error)

@@ -1,8 +1,8 @@
 """One bounded HTTP/1.1 request over the standard library's sockets.
 
-``http.client`` takes longer to import than the interpreter takes to start, which ``nexus run``
-would pay each time. This module knows what one exchange with one server needs, and refuses the
-rest: it follows no redirect, keeps no connection and reads no proxy settings.
+``http.client`` takes longer to import than the interpreter takes to start, too long for
+``nexus run``. This module does what one exchange with one server needs: it follows no redirects,
+keeps no connection open and reads no proxy settings.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 KEPT_OUT = frozenset({401, 403, 407, 429})
-"""Statuses that say that the server does not let the caller in, or not now."""
+"""Statuses with which a server refuses the caller: not authorized, or too many requests."""
 
 CONNECT_TIMEOUT = 5.0
 MAX_PORT = 65_535
@@ -42,7 +42,7 @@ class BadUrlError(ValueError):
 
 
 class NoAnswerError(UnreachableError):
-    """There is a server, but its answer did not come in time."""
+    """The server did not answer in time."""
 
 
 def request(
@@ -74,8 +74,8 @@ def request(
     headers
         Headers to send besides; an ``Accept`` replaces ``application/json``.
     lines
-        For media types whose bodies are lines: what is given each line as soon as it has arrived.
-        The first one for which it returns False begins what the answer then has as its body.
+        By media type, a function that takes each line of the body as soon as it arrives. The first
+        line for which it returns False, and what follows, become the body of the answer.
     clock
         Monotonic seconds.
 
@@ -88,9 +88,9 @@ def request(
 
     Notes
     -----
-    A key or token in the environment variable NEXUS_API_KEY is presented. There is no option for
-    it: everybody on the machine can see the command lines of running programs, and a shell keeps
-    them in its history.
+    The API key or token in the environment variable NEXUS_API_KEY is sent. There is no option for
+    it, since everybody on the machine can see the command lines of running programs, and shells
+    keep them in their history.
     """
     scheme, host, port, prefix = split_url(url)
     deadline = clock() + timeout
@@ -116,16 +116,16 @@ def request(
 
 
 def authorization() -> dict[str, str]:
-    """Return the header that says who asks; none if that is not known.
+    """Return the header with the API key or token from the environment; empty if there is none.
 
     Raises
     ------
     BadUrlError
-        What the environment has for it cannot be sent.
+        NEXUS_API_KEY has characters that cannot be sent.
     """
     key = os.environ.get("NEXUS_API_KEY", "").strip()
     if not (key.isascii() and key.isprintable()):
-        raise BadUrlError("NEXUS_API_KEY holds what no key or token does")
+        raise BadUrlError("NEXUS_API_KEY has characters that no key or token has")
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
@@ -135,7 +135,7 @@ def split_url(url: str) -> tuple[str, str, int, str]:
     Raises
     ------
     BadUrlError
-        The URL has another form, or holds what does not belong there.
+        The URL has another form, or characters that it must not have.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
@@ -163,7 +163,7 @@ def _connect(
 ) -> socket.socket:
     """Return a connection to the first of the host's addresses that takes one."""
     failure: Exception = UnreachableError(f"{host} has no address")
-    # As bytes: encoding a name that is ASCII already would import Unicode tables.
+    # As bytes, since encoding a str would import Unicode tables.
     addresses = socket.getaddrinfo(host.encode(), port, type=socket.SOCK_STREAM)
     for family, kind, protocol, _, address in addresses:
         seconds = min(CONNECT_TIMEOUT, max(deadline - clock(), _LEAST))

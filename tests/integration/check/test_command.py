@@ -65,8 +65,16 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> bool:
     [
         (["nothing:app"], "there is no module 'nothing'"),
         ([f"{APPS}:nothing_deployed"], "no workflow is deployed"),
-        ([f"{APPS}:not_an_app"], "not_an_app is of type int, not Nexus: GET /api/workflows"),
-        ([f"{APPS}:counted_twice", "--workflow", "nots"], "did you mean 'notes'?"),
+        pytest.param(
+            [f"{APPS}:not_an_app"],
+            "not_an_app is of type int, not Nexus: GET /api/workflows",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            [f"{APPS}:counted_twice", "--workflow", "nots"],
+            "did you mean 'notes'?",
+            marks=pytest.mark.slow,
+        ),
         ([f"{APPS}:counted_twice", "--inputs", "missing.json"], "No such file or directory"),
         ([f"{APPS}:counted_twice", "--timeout", "0"], "--timeout"),
         ([], "Missing argument 'TARGET'"),

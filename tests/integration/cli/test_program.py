@@ -70,7 +70,15 @@ def serving(program: Any, *arguments: str) -> Iterator[tuple[subprocess.Popen[st
 
 
 class TestServe:
-    @pytest.mark.parametrize("target", ["service", "service:app", "service.py", "./service.py:app"])
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "service:app",
+            pytest.param("service", marks=pytest.mark.slow),
+            pytest.param("service.py", marks=pytest.mark.slow),
+            pytest.param("./service.py:app", marks=pytest.mark.slow),
+        ],
+    )
     def test_an_app_is_served_until_it_is_told_to_stop(self, service: Any, target: str) -> None:
         with serving(service, target, "--port", "0") as (process, url, announced):
             assert "Workflows: greet, slow\n" in announced
@@ -81,6 +89,7 @@ class TestServe:
             _, rest = process.communicate(timeout=30)
         assert (process.returncode, rest) == (0, "Stopping: running requests may finish.\n")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("options", [[], ["--reload"]])
     def test_the_collector_leaves_alone_what_was_loaded_to_stay(
         self, program: Any, options: list[str]
@@ -104,6 +113,7 @@ class TestServe:
             process.communicate(timeout=30)
         assert (running.returncode, process.returncode) == (0, 0)
 
+    @pytest.mark.slow
     def test_host_and_ports_are_the_command_lines(self, service: Any) -> None:
         where = ["--host", EVERYWHERE, "--insecure", "--port", "0", "--mcp-port", "0"]
         with serving(service, "service", *where) as (_, url, announced):
@@ -121,6 +131,7 @@ class TestServe:
         assert done.stderr.startswith("Error: other machines could reach this app at '0.0.0.0'")
         assert "--insecure" in done.stderr
 
+    @pytest.mark.slow
     def test_hosts_and_origins_are_allowed(self, service: Any) -> None:
         allowed = ["--allow-host", "a.example.com", "--allow-origin", "https://b.example.com"]
         headers = {"Host": "a.example.com", "Origin": "https://b.example.com"}

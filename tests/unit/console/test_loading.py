@@ -91,7 +91,7 @@ def test_a_file_may_import_its_neighbours_and_be_called_like_a_known_module(
             "has no 'nothing': try nexus_test_service:app or nexus_test_service:other",
         ),
         ("nexus_test_service:number", "nexus_test_service:number is of type int, not Nexus"),
-        ("nexus_test_package", "it holds no Nexus app at all"),
+        ("nexus_test_package", "it defines no Nexus app"),
         ("not a module", "neither a module nor a Python file"),
         ("http://127.0.0.1:8000", "neither a module nor a Python file"),
         ("", "neither a module nor a Python file"),
