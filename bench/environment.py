@@ -19,23 +19,17 @@ CORE = (
     "kailash-nexus",
     "cachebox",
     "cachetools",
-    "theine",
     "prometheus_client",
     "hdrhistogram",
     "ddsketch",
     "crick",
-    "opentelemetry-sdk",
     "orjson",
-    "joblib",
-    "dask",
 )
 """The packages of the contenders in the suite ``core``."""
 
 
 def describe(
-    packages: Sequence[str],
-    pythons: Mapping[str, str] | None = None,
-    before: str | None = None,
+    packages: Sequence[str], pythons: Mapping[str, str] | None = None, before: str | None = None
 ) -> dict[str, str]:
     """Return the machine, the interpreter and the versions that matter.
 
@@ -51,20 +45,15 @@ def describe(
     import kaizen_nexus
 
     others = pythons or {}
-
-    return {
+    described = {
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "core": kaizen_nexus.IMPLEMENTATION,
         "kaizen-nexus": kaizen_nexus.__version__,
-        **({"kaizen-nexus before": _version_in(before, "kaizen-nexus")} if before else {}),
-        **{
-            package: _version_in(others[package], package)
-            if package in others
-            else _version(package)
-            for package in packages
-        },
     }
+    if before is not None:
+        described["kaizen-nexus before"] = _version("kaizen-nexus", before)
+    return described | {package: _version(package, others.get(package)) for package in packages}
 
 
 def _processor() -> str:
@@ -76,18 +65,15 @@ def _processor() -> str:
     return models[0] if models else platform.machine()
 
 
-def _version(package: str) -> str:
+def _version(package: str, python: str | None = None) -> str:
+    """Return a version as this interpreter finds it, or another one."""
     try:
-        return version(package)
-    except PackageNotFoundError:
+        if python is None:
+            return version(package)
+        code = f"import importlib.metadata as m; print(m.version({package!r}))"
+        found = subprocess.run(
+            [python, "-c", code], check=True, capture_output=True, text=True, timeout=30
+        )
+    except (PackageNotFoundError, OSError, subprocess.SubprocessError):
         return "not installed"
-
-
-def _version_in(python: str, package: str) -> str:
-    """Return a version as another interpreter finds it."""
-    command = [python, "-c", f"import importlib.metadata as m; print(m.version({package!r}))"]
-    try:
-        found = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return "not installed"
-    return found.stdout.strip() or "not installed"
+    return found.stdout.strip()

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from statistics import median
+from collections.abc import Callable
 
-from bench.comparing import duration, judged
+from bench.comparing import duration, judged, spread
 from bench.core.contenders import COMPILED, WrongAnswerError, available
-from bench.core.contenders.sessions import CHANNEL, LOCKED, STORES, MakeState, Store, state_of
-from bench.core.heap import isolated_heap
-from bench.core.ids import random_ids
+from bench.core.contenders.sessions import CHANNEL, STORES, MakeState, Store, state_of
+from bench.core.heap import isolated_heap, no_collections, random_ids
 from bench.core.scale import Scale
 from bench.report import Row, Section
+from bench.timing import Sample
 
-__all__ = ["full_collections", "measure"]
+__all__ = ["measure"]
 
 TARGET = 0.1
 PASSES = 5
@@ -30,80 +28,36 @@ STATES: dict[str, MakeState] = {
 
 def measure(scale: Scale, say: Callable[[str], None]) -> Section:
     """Collect over `scale.many` idle sessions, without state and with two kinds of it."""
-    makers, missing = available({n: STORES[n] for n in STORES if n != LOCKED})
+    makers, missing = available(STORES)
     ids = random_ids(scale.many)
-    taken: dict[str, dict[str, list[float]]] = {}
-    rows = []
-    with isolated_heap():
-        nothing = full_collections(min(PASSES, scale.rounds))
-    for state_name, make_state in STATES.items():
+    data: dict[str, object] = {}
+    rows = [Row(f"{name}: left out", why) for name, why in missing.items()]
+    for kind, make_state in STATES.items():
         for name, make in makers.items():
-            say(f"collector: {state_name}, {name}")
+            what = f"{name}: sessions with {kind}"
+            say(f"collector: {what}")
             with isolated_heap():
-                spent = over_idle_sessions(make(), ids, make_state, min(PASSES, scale.rounds))
-            taken.setdefault(name, {})[state_name] = spent
-            rows.append(_row(name, state_name, spent, scale.many))
-    rows.append(Row("no sessions", duration(median(nothing))))
-    rows += [
-        Row(f"collection over {name}", "not measured", reason=why) for name, why in missing.items()
-    ]
+                sample = collections(make(), ids, make_state, min(PASSES, scale.rounds))
+            data[what] = list(sample.seconds)
+            row = Row(what, spread(sample))
+            if name == COMPILED and kind != NESTED:
+                worst = max(sample.seconds)
+                why = f"one took {duration(worst)}"
+                row = judged(Row(what, row.figure, "under 0.1 s", worst < TARGET, why), scale.many)
+            rows.append(row)
     title = f"Garbage collector: a full collection over {scale.many:,} idle sessions"
-    return Section(title, rows, {"full_collection": taken})
+    return Section(title, rows, {"full_collections": data})
 
 
-def over_idle_sessions(
-    store: Store, ids: list[str], make_state: MakeState, passes: int
-) -> list[float]:
-    """Return the durations of full collections while `store` holds a session of each id."""
-    gc.disable()
-    try:
+def collections(store: Store, ids: list[str], make_state: MakeState, passes: int) -> Sample:
+    """Time full collections while `store` holds a session of each id."""
+    with no_collections():
         store.fill(ids, make_state)
+    spent = []
+    for _ in range(passes):
+        started = time.perf_counter()
         gc.collect()
-        spent = full_collections(passes)
-        if store.size() != len(ids) or store.read(ids[0], CHANNEL) is None:
-            raise WrongAnswerError("the sessions have gone")
-    finally:
-        gc.enable()
-    return spent
-
-
-def full_collections(passes: int) -> list[float]:
-    """Return how long each of some collections of the oldest generation took, in seconds.
-
-    There are at least two, and no more than `passes` or than fit into a second.
-    """
-    with _recorded() as spent:
-        while len(spent) < 2 or (len(spent) < passes and sum(spent) < 1.0):
-            gc.collect()
-    return spent[:]
-
-
-@contextmanager
-def _recorded() -> Iterator[list[float]]:
-    """Record the collections of the oldest generation as the interpreter announces them."""
-    spent: list[float] = []
-    started = 0.0
-
-    def note(phase: str, info: dict[str, int]) -> None:
-        nonlocal started
-        if info["generation"] == 2:
-            if phase == "start":
-                started = time.perf_counter()
-            else:
-                spent.append(time.perf_counter() - started)
-
-    gc.callbacks.append(note)
-    try:
-        yield spent
-    finally:
-        gc.callbacks.remove(note)
-
-
-def _row(name: str, state_name: str, spent: list[float], sessions: int) -> Row:
-    worst = max(spent)
-    figure = f"{duration(median(spent))}, at most {duration(worst)}"
-    row_name = f"{name}: sessions with {state_name}"
-    if name != COMPILED or state_name == NESTED:
-        return Row(row_name, figure)
-    reason = "the collector visits objects of idle sessions"
-    return judged(Row(row_name, figure, "under 0.1 s", worst < TARGET, reason), sessions)
+        spent.append(time.perf_counter() - started)
+    if store.size() != len(ids) or store.read(ids[0], CHANNEL) is None:
+        raise WrongAnswerError("the sessions have gone")
+    return Sample(tuple(spent))

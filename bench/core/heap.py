@@ -1,4 +1,4 @@
-"""Keeping the garbage collector out of what is measured."""
+"""Session ids to measure with, and keeping the garbage collector out of what is measured."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["isolated_heap", "no_collections"]
+import numpy as np
+
+__all__ = ["isolated_heap", "no_collections", "random_ids"]
+
+
+def random_ids(count: int, seed: int = 0) -> list[str]:
+    """Return ids like the table's own: 128 random bits in hexadecimal, the same for everyone."""
+    digits = np.random.default_rng(seed).bytes(16 * count).hex()
+    return [digits[i : i + 32] for i in range(0, len(digits), 32)]
 
 
 @contextmanager

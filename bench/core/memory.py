@@ -17,9 +17,8 @@ from uuid import uuid4
 from bench.comparing import judged
 from bench.core.child import run
 from bench.core.contenders import COMPILED, PURE, WrongAnswerError, available
-from bench.core.contenders.sessions import LOCKED, STORES, Store, state_of
-from bench.core.heap import no_collections
-from bench.core.ids import random_ids
+from bench.core.contenders.sessions import STORES, Store, state_of
+from bench.core.heap import no_collections, random_ids
 from bench.core.scale import Scale
 from bench.report import Row, Section
 
@@ -48,7 +47,7 @@ def measure(scale: Scale, say: Callable[[str], None]) -> Section:
     if not STATM.exists():
         reason = f"there is no {STATM} here to read resident memory from"
         return Section(title, [Row("memory", "not measured", "350 B", None, reason)])
-    makers, missing = available({n: STORES[n] for n in STORES if n != LOCKED})
+    makers, missing = available(STORES)
     rows, sizes, stays = [], {}, {}
     for name in makers:
         say(f"memory: idle sessions, {name}")

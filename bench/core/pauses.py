@@ -17,8 +17,7 @@ from bench.comparing import duration, judged
 from bench.core.contenders import COMPILED, PURE, WrongAnswerError, available
 from bench.core.contenders.sessions import CHANGE, CHANNEL, STORES, Store, Table
 from bench.core.distribution import arrival_quantile, quantile, survival
-from bench.core.heap import isolated_heap, no_collections
-from bench.core.ids import random_ids
+from bench.core.heap import isolated_heap, no_collections, random_ids
 from bench.core.scale import Scale
 from bench.report import Row, Section
 
@@ -32,7 +31,7 @@ CHUNK = 10_000
 UPDATE_EVERY = 10
 OURS = (COMPILED, PURE)
 REPEATS = 5
-"""Of our own; what the others show once is plain enough."""
+"""Of our own; what the original shows once is plain enough."""
 FAILURES_BORNE = 3
 
 Gaps = NDArray[np.float64]

@@ -18,7 +18,7 @@ from bench.core.contenders.sessions import (
     Sessions,
     state_of,
 )
-from bench.core.ids import random_ids
+from bench.core.heap import random_ids
 from bench.core.operations import Operation, measured
 from bench.core.scale import Scale
 from bench.report import Row, Section

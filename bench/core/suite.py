@@ -1,4 +1,4 @@
-"""The suite ``core``: its sections, in the order in which they are measured and reported."""
+"""The suite ``core``: how much is measured, and its sections in their order."""
 
 from __future__ import annotations
 
@@ -10,26 +10,12 @@ from bench.report import Section
 
 __all__ = ["SECTIONS", "run"]
 
-SECTIONS = (
-    "sessions",
-    "histograms",
-    "keys",
-    "pauses",
-    "memory",
-    "collector",
-)
+SECTIONS = ("sessions", "histograms", "keys", "pauses", "memory", "collector")
 """Modules of this package, each with ``measure(scale, say) -> Section``."""
 
 
 def run(scale: Scale, say: Callable[[str], None]) -> Iterator[Section]:
     """Measure one section after the other.
-
-    Parameters
-    ----------
-    scale
-        How much to measure.
-    say
-        Reports what is being measured.
 
     Raises
     ------

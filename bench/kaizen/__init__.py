@@ -48,13 +48,12 @@ def measure(scale: Scale, say: Callable[[str], None]) -> list[Section]:
     # These derive from Kaizen's classes, or import what does.
     from bench.kaizen.agent import make_agent
     from bench.kaizen.deployment import deployment
-    from bench.kaizen.operations import coverage, operations
+    from bench.kaizen.operations import operations
 
     with silence():
         agent = make_agent()
         return [
             measured("The same operations", operations(agent, scale, say), scale, say),
-            coverage(agent),
             deployment(package, agent, scale, say),
         ]
 

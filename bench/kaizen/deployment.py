@@ -19,7 +19,6 @@ from bench.report import Section
 
 __all__ = ["Platform", "deployment"]
 
-THEIRS_BY_OURS = "our functions on the original's nexus.Nexus"
 CHANNELS = {"api": f"/api/workflows/{NAME}/execute", "cli": f"nexus run {NAME}", "mcp": NAME}
 """What deploying returns, in either package."""
 
@@ -115,31 +114,28 @@ class Platform:
 
 
 def make_platforms(package: ModuleType) -> dict[str, Platform]:
-    """Return our functions on our app, the original's on its own, and ours on the original's."""
+    """Return our functions on our app, and the original's on its own."""
     from nexus import Nexus
 
-    app = kaizen_nexus.Nexus()
-    platforms = {
+    ours, theirs = kaizen_nexus.Nexus(), Nexus(auto_discovery=False)
+    return {
         OURS: Platform(
             kaizen_nexus,
-            app,
-            app,
+            ours,
+            ours,
             CHANNELS["api"],
             lambda question: {"question": question},
             lambda answer: answer["result"]["response"],
             NAME,
-        )
-    }
-    for name, functions in ((ORIGINAL, package), (THEIRS_BY_OURS, kaizen_nexus)):
-        app = Nexus(auto_discovery=False)
-        platforms[name] = Platform(
-            functions,
-            app,
-            app.fastapi_app,
+        ),
+        ORIGINAL: Platform(
+            package,
+            theirs,
+            theirs.fastapi_app,
             # Not the path that deploying returns, which does not exist there.
             f"/workflows/{NAME}_api/execute",
             lambda question: {"inputs": {"question": question}},
             lambda answer: answer["outputs"]["agent"]["success"],
-            f"{NAME}_api" if name == ORIGINAL else None,
-        )
-    return platforms
+            f"{NAME}_api",
+        ),
+    }

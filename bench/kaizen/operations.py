@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import kaizen_nexus
@@ -14,16 +13,13 @@ from bench.core.contenders import COMPILED, ORIGINAL, Call, WrongAnswerError, ex
 from bench.core.contenders.sessions import MANAGER
 from bench.core.operations import Operation
 from bench.core.scale import Scale
-from bench.report import Row, Section
 
 __all__ = [
     "NAME",
     "OURS",
     "against_original",
-    "coverage",
     "key_of_agent",
     "operations",
-    "with_other",
 ]
 
 OURS = "ours"
@@ -79,42 +75,3 @@ def key_of_agent(agent: Any) -> Operation:
         targets=[Target(ORIGINAL, 8)],
         subject=OURS,
     )
-
-
-def coverage(agent: Any) -> Section:
-    """Return which settings change the key, for each package: the others make it stale."""
-    names = [field.name for field in fields(agent.config)]
-    rows, data = [], {}
-    for who, create in key_functions().items():
-        former = create(agent, NAME)
-        missed = [name for name in names if create(with_other(agent, name), NAME) == former]
-        figure = f"{len(names) - len(missed)} of {len(names)}"
-        data[who] = missed
-        target = f"all {len(names)}" if who == OURS else ""
-        reason = f"it does not change with {', '.join(missed)}" if missed else ""
-        row = Row(f"settings that the key depends on: {who}", figure, target, reason=reason)
-        rows.append(replace(row, met=not missed) if target else row)
-    return Section("What a cache key tells apart", rows, {"settings that are missed": data})
-
-
-def with_other(agent: Any, name: str) -> Any:
-    """Return the agent with another value of one setting, of the same type where there is one."""
-    other, config = copy.copy(agent), copy.copy(agent.config)
-    value = getattr(config, name)
-    match value:
-        case bool():
-            value = not value
-        case int() | float():
-            value += 1
-        case str():
-            value += "-other"
-        case list():
-            value = [*value, "other"]
-        case set():
-            value = {*value, "other"}
-        case _:
-            value = "other"
-    # Some settings refuse to be changed once an agent has them.
-    object.__setattr__(config, name, value)
-    other.config = config
-    return other

@@ -113,11 +113,9 @@ class Histogram(Recorder):
         super().__init__(name, module.LatencyHistogram())
 
     def fill(self, values: Array) -> None:
-        """Record the array."""
         self.held.record_many(values)
 
     def count(self) -> int:
-        """Return the count."""
         return int(self.held.count)
 
     def check(self, values: Array) -> None:
@@ -137,11 +135,9 @@ class Hdr(Recorder):
         super().__init__(name, import_module("hdrh.histogram").HdrHistogram(1, 86_400_000_000, 3))
 
     def as_recorded(self, values: Array) -> Array:
-        """Return whole microseconds."""
         return np.rint(values * 1e6).astype(np.int64)
 
     def count(self) -> int:
-        """Return the count."""
         return int(self.held.get_total_count())
 
 
@@ -155,7 +151,6 @@ class Sketch(Recorder):
         super().__init__(name, import_module("ddsketch").DDSketch(0.001))
 
     def count(self) -> int:
-        """Return the count."""
         return int(self.held.count)
 
 
@@ -171,11 +166,9 @@ class Digest(Recorder):
         super().__init__(name, import_module("crick").TDigest())
 
     def fill(self, values: Array) -> None:
-        """Record the array."""
         self.held.update(values)
 
     def count(self) -> int:
-        """Return the count."""
         return round(float(self.held.size()))
 
 
@@ -199,27 +192,6 @@ class Prometheus(Recorder):
                 expect(self.name, f"bucket {bound}", sample.value, counted)
 
 
-class OpenTelemetry(Recorder):
-    """The OpenTelemetry SDK's histogram, read by its reader in memory; without percentiles."""
-
-    record_code = "held.record(item)"
-
-    def __init__(self, name: str) -> None:
-        sdk = import_module("opentelemetry.sdk.metrics")
-        self.reader = import_module("opentelemetry.sdk.metrics.export").InMemoryMetricReader()
-        self.provider = sdk.MeterProvider(metric_readers=[self.reader])
-        meter = self.provider.get_meter("bench")
-        super().__init__(name, meter.create_histogram("latency", unit="s"))
-
-    def check(self, values: Array) -> None:
-        """Every bucket counts the values up to its bound."""
-        data: Any = self.reader.get_metrics_data()
-        (point,) = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points
-        below = np.searchsorted(np.sort(values), point.explicit_bounds, side="right").tolist()
-        counts = np.diff([0, *below, len(values)]).tolist()
-        expect(self.name, "buckets", list(point.bucket_counts), counts)
-
-
 class Metrics(Recorder):
     """`PerformanceMetrics`: ours on the compiled core, or the original's."""
 
@@ -238,7 +210,6 @@ class Metrics(Recorder):
         return Call(self.record_code, self.names, values.tolist(), before)
 
     def fill(self, values: Array) -> None:
-        """Record the array, where there is a way, or put it where it would lie."""
         if self.name == ORIGINAL:
             self.held.api_latencies.extend(values.tolist())
         else:
@@ -294,7 +265,6 @@ QUANTILES: dict[str, Callable[[], Recorder]] = {
 RECORDERS: dict[str, Callable[[], Recorder]] = {
     **QUANTILES,
     "prometheus_client": lambda: Prometheus("prometheus_client"),
-    "OpenTelemetry": lambda: OpenTelemetry("OpenTelemetry"),
 }
 METRICS: dict[str, Callable[[], Metrics]] = {
     COMPILED: our_metrics,

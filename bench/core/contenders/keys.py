@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.core.contenders import COMPILED, ORIGINAL, PURE, Call, WrongAnswerError, original
 
-__all__ = ["CONFIGURATION", "CONFLATED", "KEYS", "Keys", "check", "conflations"]
+__all__ = ["CONFIGURATION", "KEYS", "Keys", "check"]
 
 Configuration = dict[str, Any]
 
@@ -44,17 +44,6 @@ CONFIGURATION: Configuration = {
     ],
 }
 """About a kilobyte as JSON."""
-
-CONFLATED: tuple[tuple[str, object, object], ...] = (
-    ("the keys 1 and '1'", {1: "x"}, {"1": "x"}),
-    ("the keys True and 'true'", {True: "x"}, {"true": "x"}),
-    ("the keys None and 'null'", {None: "x"}, {"null": "x"}),
-    ("a tuple and a list", (1, 2), [1, 2]),
-    ("NaN and None", float("nan"), None),
-    ("1 and True", 1, True),
-    ("1 and 1.0", 1, 1.0),
-)
-"""Pairs that are different, and that some encodings make equal."""
 
 
 class Keys:
@@ -121,8 +110,6 @@ KEYS: dict[str, Callable[[], Keys]] = {
         dumps=json.dumps,
     ),
     "orjson + blake2b": orjson_blake2b,
-    "joblib.hash": function("joblib", "hash"),
-    "dask.tokenize": function("dask.base", "tokenize"),
 }
 
 
@@ -145,23 +132,3 @@ def check(name: str, contender: Keys) -> None:
     keys = {key(CONFIGURATION), *(key({**CONFIGURATION, **change}) for change in changes)}
     if len(keys) != 1 + len(changes):
         raise WrongAnswerError(f"{name}: different configurations have one key")
-
-
-def conflations(contender: Keys) -> tuple[list[str], list[str]]:
-    """Return which of the pairs `CONFLATED` a contender gives one key, and which it refuses."""
-    told = {words: _told_apart(contender, *pair) for words, *pair in CONFLATED}
-    return (
-        [words for words, apart in told.items() if apart is False],
-        [words for words, apart in told.items() if apart is None],
-    )
-
-
-def _told_apart(contender: Keys, one: object, other: object) -> bool | None:
-    """Return whether two values have different keys; `None` where one is refused."""
-    try:
-        keys = [
-            contender.key({**CONFIGURATION, "extra": value}).function()() for value in (one, other)
-        ]
-    except (TypeError, ValueError):
-        return None
-    return bool(keys[0] != keys[1])

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from importlib import import_module
 from typing import Any, Protocol
-from uuid import uuid4
 
 from bench.core.contenders import COMPILED, ORIGINAL, PURE, Call, original
 
@@ -17,13 +14,11 @@ __all__ = [
     "CACHES",
     "CHANGE",
     "CHANNEL",
-    "LOCKED",
     "MANAGER",
     "STORES",
     "TABLES",
     "Cache",
     "Dict",
-    "LockedDict",
     "MakeState",
     "Sessions",
     "Store",
@@ -40,7 +35,6 @@ CHANNEL = "api"
 USER = "user"
 CHANGE: dict[str, Any] = {"turn": 2}
 MANAGER = "our NexusSessionManager"
-LOCKED = "dict with a lock"
 
 MakeState = Callable[[int], Mapping[str, Any] | None]
 
@@ -133,18 +127,15 @@ class Table:
         self.sweep_batch = partial(table.sweep, budget=0.0)
 
     def fill(self, ids: Iterable[str], make_state: MakeState = state_of) -> None:
-        """Create these sessions."""
         for turn, session_id in enumerate(ids):
             self.table.create(session_id, USER, None, make_state(turn))
 
     def expire(self, ids: Sequence[str]) -> None:
-        """Set their expiry to this moment."""
         now = self.table.now()
         for session_id in ids:
             self.table.peek(session_id).expires = now
 
     def refresh(self) -> None:
-        """Let a session of each chunk of rows expire, and use it."""
         for session_id in self.table.ids()[::SAMPLE]:
             row = self.table.peek(session_id)
             row.expires = row.now()
@@ -169,32 +160,26 @@ class Manager:
         self.delete = manager.sessions.pop
 
     def sweep_slice(self) -> tuple[int, bool]:
-        """Sweep all at once."""
         return self.manager.cleanup_expired_sessions(), True
 
     def ids(self) -> list[str]:
-        """Return the ids of all sessions."""
         return list(self.manager.sessions)
 
     def size(self) -> int:
-        """Return how many sessions there are."""
         return len(self.manager.sessions)
 
     def fill(self, ids: Iterable[str], make_state: MakeState = state_of) -> None:
-        """Create these sessions."""
         for turn, session_id in enumerate(ids):
             session = self.manager.create_session(session_id, USER)
             if (state := make_state(turn)) is not None:
                 session.state = dict(state)
 
     def expire(self, ids: Sequence[str]) -> None:
-        """Set their expiry to a time that has passed."""
         past = an_hour_ago()
         for session_id in ids:
             self.manager.sessions[session_id].expires_at = past
 
     def refresh(self) -> None:
-        """Let some sessions expire, and use them."""
         for session_id in self.ids()[::SAMPLE]:
             session = self.manager.sessions[session_id]
             session.expires_at = an_hour_ago()
@@ -221,74 +206,6 @@ def their_manager() -> Manager:
     return Manager(original().NexusSessionManager(cleanup_interval=10**9))
 
 
-class LockedDict:
-    """What one would write first: a dict from ids to [expiry, state], swept in one go."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, list[Any]] = {}
-        self._lock = threading.Lock()
-        self.delete, self.size = self._rows.pop, self._rows.__len__
-
-    def _live(self, session_id: str) -> dict[str, Any] | None:
-        now = time.monotonic()
-        row = self._rows.get(session_id)
-        if row is None or row[0] <= now:
-            return None
-        row[0] = now + TTL
-        state: dict[str, Any] = row[1]
-        return state
-
-    def read(self, session_id: str, _: str, /) -> dict[str, Any] | None:
-        """Return a copy of the state."""
-        with self._lock:
-            state = self._live(session_id)
-            return None if state is None else state.copy()
-
-    def write(self, session_id: str, updates: dict[str, Any], _: str, /) -> bool:
-        """Update the state."""
-        with self._lock:
-            state = self._live(session_id)
-            if state is not None:
-                state.update(updates)
-        return state is not None
-
-    def add(self) -> str:
-        """Create a session."""
-        session_id = uuid4().hex
-        with self._lock:
-            self._rows[session_id] = [time.monotonic() + TTL, {}]
-        return session_id
-
-    def fill(self, ids: Iterable[str], make_state: MakeState = state_of) -> None:
-        """Create these sessions."""
-        expires = time.monotonic() + TTL
-        for turn, session_id in enumerate(ids):
-            self._rows[session_id] = [expires, dict(make_state(turn) or {})]
-
-    def expire(self, ids: Sequence[str]) -> None:
-        """Set their expiry to this moment."""
-        now = time.monotonic()
-        for session_id in ids:
-            self._rows[session_id][0] = now
-
-    def sweep_all(self) -> int:
-        """Remove all that has expired."""
-        now = time.monotonic()
-        with self._lock:
-            expired = [key for key, row in list(self._rows.items()) if row[0] <= now]
-            for key in expired:
-                del self._rows[key]
-        return len(expired)
-
-    def sweep_slice(self) -> tuple[int, bool]:
-        """Sweep all at once."""
-        return self.sweep_all(), True
-
-    def ids(self) -> list[str]:
-        """Return the ids of all sessions."""
-        return list(self._rows)
-
-
 class Dict:
     """A plain mapping: what any lookup costs at this size, caches of the processor included.
 
@@ -307,28 +224,8 @@ class Dict:
             self.update = Call("held[item]['turn'] = 2", names)
 
     def fill(self, ids: Iterable[str], make_state: MakeState = state_of) -> None:
-        """Set the states."""
         for turn, session_id in enumerate(ids):
             self.held[session_id] = make_state(turn)
-
-
-class Theine:
-    """Theine's cache, with a time to live for each entry."""
-
-    def __init__(self) -> None:
-        from theine import Cache
-
-        # It reserves memory for its capacity at once.
-        self.cache: Any = Cache(100_000)
-        self.ttl = timedelta(seconds=TTL)
-        names = {"cache": self.cache, "ttl": self.ttl}
-        self.get = Call("cache.get(item)[0]", names)
-        self.update = Call("cache.set(item, {'topic': 'benchmarks', 'turn': 2}, ttl)", names)
-
-    def fill(self, ids: Iterable[str], make_state: MakeState = state_of) -> None:
-        """Set the states."""
-        for turn, session_id in enumerate(ids):
-            self.cache.set(session_id, make_state(turn), self.ttl)
 
 
 TABLES: dict[str, Callable[[], Sessions]] = {
@@ -340,11 +237,8 @@ TABLES: dict[str, Callable[[], Sessions]] = {
 CACHES: dict[str, Callable[[], Cache]] = {
     "cachebox": lambda: Dict(import_module("cachebox").TTLCache(CAPACITY, TTL)),
     "cachetools": lambda: Dict(import_module("cachetools").TTLCache(CAPACITY, TTL)),
-    "theine": Theine,
 }
-STORES: dict[str, Callable[[], Store]] = {
-    COMPILED: TABLES[COMPILED],
-    PURE: TABLES[PURE],
-    ORIGINAL: their_manager,
-    LOCKED: LockedDict,
+STORES: dict[str, Callable[[], Sessions]] = {
+    name: TABLES[name] for name in (COMPILED, PURE, ORIGINAL)
 }
+"""What is put under load."""

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.core.contenders import COMPILED, PURE, Call, WrongAnswerError
+from bench.core.contenders import Call, WrongAnswerError
 from bench.core.contenders.histograms import METRICS, POINTS, QUANTILES, RECORDERS, ranked
-from bench.core.contenders.keys import CONFIGURATION, CONFLATED, KEYS, check, conflations
-from bench.core.contenders.sessions import CACHES, CHANGE, CHANNEL, STORES, TABLES, Dict, state_of
+from bench.core.contenders.keys import CONFIGURATION, KEYS, check
+from bench.core.contenders.sessions import CACHES, CHANGE, CHANNEL, TABLES, Dict, state_of
+from bench.core.heap import random_ids
 from bench.core.histograms import latencies
-from bench.core.ids import random_ids
 from bench.core.sessions import check_state
 
 VALUES = latencies(5_000)
@@ -35,9 +35,9 @@ def test_states_are_read_as_they_were_written(name: str) -> None:
     check_state(name, contender, ids)
 
 
-@pytest.mark.parametrize("name", [*STORES, *TABLES])
+@pytest.mark.parametrize("name", TABLES)
 def test_every_store_does_what_the_load_needs(name: str) -> None:
-    store = made({**STORES, **TABLES}[name])
+    store = made(TABLES[name])
     dying, live = random_ids(6)[:3], random_ids(6)[3:]
     store.fill(dying)
     store.fill(live)
@@ -126,21 +126,6 @@ def test_keys_that_are_always_or_never_equal_are_refused(function: Callable[[Any
     )
     with pytest.raises(WrongAnswerError, match="configurations have"):
         check("broken", keys)
-
-
-def test_what_json_conflates_is_found() -> None:
-    conflated, refused = conflations(KEYS["json + sha256"]())
-    assert "the keys 1 and '1'" in conflated
-    assert "a tuple and a list" in conflated
-    assert "1 and True" not in conflated
-    assert refused == []
-
-
-@pytest.mark.parametrize("name", [COMPILED, PURE])
-def test_our_key_conflates_nothing(name: str) -> None:
-    conflated, refused = conflations(made(KEYS[name]))
-    assert conflated == []
-    assert len(refused) < len(CONFLATED)
 
 
 def test_the_configuration_is_about_a_kilobyte() -> None:
