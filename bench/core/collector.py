@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from bench.comparing import duration, judged, spread
 from bench.core.contenders import COMPILED, WrongAnswerError, available
-from bench.core.contenders.sessions import CHANNEL, STORES, MakeState, Store, state_of
+from bench.core.contenders.sessions import CHANNEL, STORES, MakeState, Sessions, state_of
 from bench.core.heap import isolated_heap, no_collections, random_ids
 from bench.core.scale import Scale
 from bench.report import Row, Section
@@ -49,7 +49,7 @@ def measure(scale: Scale, say: Callable[[str], None]) -> Section:
     return Section(title, rows, {"full_collections": data})
 
 
-def collections(store: Store, ids: list[str], make_state: MakeState, passes: int) -> Sample:
+def collections(store: Sessions, ids: list[str], make_state: MakeState, passes: int) -> Sample:
     """Time full collections while `store` holds a session of each id."""
     with no_collections():
         store.fill(ids, make_state)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.comparing import duration, judged
 from bench.core.contenders import COMPILED, PURE, WrongAnswerError, available
-from bench.core.contenders.sessions import CHANGE, CHANNEL, STORES, Store, Table
+from bench.core.contenders.sessions import CHANGE, CHANNEL, STORES, Sessions, Table
 from bench.core.distribution import arrival_quantile, quantile, survival
 from bench.core.heap import isolated_heap, no_collections, random_ids
 from bench.core.scale import Scale
@@ -90,7 +90,7 @@ class Reader(threading.Thread):
         Answers after which it stops by itself; the memory for their times is taken beforehand.
     """
 
-    def __init__(self, store: Store, chunks: list[list[Draw]], limit: int) -> None:
+    def __init__(self, store: Sessions, chunks: list[list[Draw]], limit: int) -> None:
         super().__init__(daemon=True)
         self.store, self.chunks, self.limit = store, chunks, limit
         self.stopped = threading.Event()
@@ -168,7 +168,7 @@ def measure(scale: Scale, say: Callable[[str], None]) -> Section:
     return Section(f"Pauses: half of {scale.many:,} sessions expire together", rows, data)
 
 
-def expire_under_load(store: Store, load: Load, measured: Measured) -> None:
+def expire_under_load(store: Sessions, load: Load, measured: Measured) -> None:
     """Have half of a store's sessions expire at once; sweep them while a thread keeps asking."""
     with no_collections():
         store.fill([*load.dying, *load.live])
@@ -198,7 +198,7 @@ def expire_under_load(store: Store, load: Load, measured: Measured) -> None:
             raise WrongAnswerError(f"{store.size()} sessions left")
 
 
-def sweep(store: Store, reader: Reader, load: Load, slices: list[float]) -> None:
+def sweep(store: Sessions, reader: Reader, load: Load, slices: list[float]) -> None:
     """Sweep as the cleanup thread does: slice by slice, giving way in between."""
     done = False
     failures = 0

@@ -9,8 +9,6 @@ from http.client import HTTPConnection
 from itertools import count
 from typing import Any
 
-from bench.core.contenders import WrongAnswerError
-from bench.serve.generator import NUMBER, VALUE
 from bench.serve.processes import HOST
 
 __all__ = ["NUMBERS", "Template", "ask", "create_sessions"]
@@ -21,7 +19,7 @@ NUMBERS = count(1, 1_000_000)
 
 @dataclass(frozen=True)
 class Template:
-    """A POST request; `NUMBER` and `VALUE` in it are replaced in each that is sent."""
+    """A POST request, in which the generator replaces its `NUMBER` and `VALUE` each time."""
 
     path: str
     body: str
@@ -29,7 +27,7 @@ class Template:
     """What the body of the answer contains."""
     headers: Mapping[str, str] = field(default_factory=dict)
     values: tuple[str, ...] = ()
-    """What `VALUE` in a header stands for, in turn."""
+    """What ``VALUE`` in a header stands for, in turn."""
 
     def plan(self, port: int) -> dict[str, Any]:
         """Return what a generator needs to send such requests to a port."""
@@ -44,21 +42,6 @@ class Template:
             "values": list(self.values),
             "first": next(NUMBERS),
         }
-
-    def check(self, port: int) -> None:
-        """Raise unless a request of this kind gets the answer that is expected.
-
-        Raises
-        ------
-        WrongAnswerError
-            It does not.
-        """
-        number = str(next(NUMBERS))
-        value = self.values[0] if self.values else ""
-        headers = {name: content.replace(VALUE, value) for name, content in self.headers.items()}
-        status, answer = ask(port, self.path, self.body.replace(NUMBER, number), headers)
-        if status != 200 or self.expected.replace(NUMBER, number) not in answer:
-            raise WrongAnswerError(f"POST {self.path} at port {port}: {status} {answer[:500]}")
 
 
 def ask(port: int, path: str, body: str, headers: Mapping[str, str]) -> tuple[int, str]:

@@ -95,7 +95,6 @@ def measure_all(
         for name in order:
             say(f"{name}, round {turn} of {scale.rounds}")
             with running[name].awake() as server:
-                sent[name].check(server.port)
                 load(server.port, sent[name], WARM_UP, connections)
                 before = server.cpu_seconds()
                 result = load(server.port, sent[name], scale.seconds, connections)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from bench.core.contenders import COMPILED, ORIGINAL, PURE, Call, original
 
@@ -21,7 +21,6 @@ __all__ = [
     "Dict",
     "MakeState",
     "Sessions",
-    "Store",
     "Table",
     "state_of",
 ]
@@ -44,71 +43,14 @@ def state_of(turn: int) -> dict[str, object]:
     return {"topic": "benchmarks", "turn": turn}
 
 
-class Cache(Protocol):
-    """What remembers a state for an id."""
-
-    get: Call
-    """Reads the state of the session ``item``."""
-    update: Call
-    """Sets the turn of the session ``item`` to 2."""
-
-    def fill(self, ids: Iterable[str], make_state: MakeState = state_of) -> None:
-        """Create these sessions, each with the state of its position."""
-
-
-class Store(Protocol):
-    """What is put under load: its own bound methods wherever those fit."""
-
-    def read(self, session_id: str, channel: str, /) -> dict[str, Any] | None:
-        """Return a copy of a live session's state, whose expiry slides."""
-
-    def write(self, session_id: str, updates: dict[str, Any], channel: str, /) -> bool:
-        """Update a live session's state; return whether there is one."""
-
-    def add(self) -> object:
-        """Create a session under an id of the store's making."""
-
-    def sweep_slice(self) -> tuple[int, bool]:
-        """Sweep as far as the store does in one go; return how many, and whether that is all."""
-
-    def sweep_all(self) -> int:
-        """Remove all that has expired."""
-
-    def ids(self) -> list[str]:
-        """Return the ids of all sessions."""
-
-    def delete(self, session_id: str, /) -> object:
-        """Remove a session."""
-
-    def size(self) -> int:
-        """Return how many sessions there are."""
-
-    def fill(self, ids: Iterable[str], make_state: MakeState = state_of) -> None:
-        """Create these sessions, each with the state of its position."""
-
-    def expire(self, ids: Sequence[str]) -> None:
-        """Let these sessions expire this moment, without removing any."""
-
-
-class Sessions(Cache, Store, Protocol):
-    """A table of sessions, of which every operation is timed."""
-
-    create: Call
-    """Creates a session with an id of the table's own; each measurement starts empty."""
-    sweep: Call
-    """Removes all that has expired, and returns how many."""
-    metrics: Call
-    """Counts the sessions."""
-
-    def refresh(self) -> None:
-        """Bring the table into the state of long use.
-
-        Every part of it then holds sessions that would have expired, had they not been used.
-        """
-
-
 class Table:
-    """Our `SessionTable`, of one implementation."""
+    """Our `SessionTable`, of one implementation.
+
+    Calls are timed: ``get`` reads the state of the session ``item``, ``update`` sets its turn to 2,
+    ``create`` makes a session with an id of the table's own, starting empty, ``sweep`` removes all
+    that has expired, and ``metrics`` counts. The rest are the table's own bound methods wherever
+    those fit, for use under load.
+    """
 
     def __init__(self, package: str) -> None:
         module = import_module(f"kaizen_nexus.{package}.session_table")
@@ -122,20 +64,26 @@ class Table:
         self.read, self.write, self.delete = table.get_state, table.update, table.delete
         self.add = partial(table.create, None, USER)
         self.sweep_slice, self.sweep_all = table.sweep, table.sweep_all
-        self.ids, self.size = table.ids, table.__len__
         # As `sweep_slice`, but letting go of its lock after the first time that it took it.
         self.sweep_batch = partial(table.sweep, budget=0.0)
+        self.ids, self.size = table.ids, table.__len__
 
     def fill(self, ids: Iterable[str], make_state: MakeState = state_of) -> None:
+        """Create these sessions, each with the state of its position."""
         for turn, session_id in enumerate(ids):
             self.table.create(session_id, USER, None, make_state(turn))
 
-    def expire(self, ids: Sequence[str]) -> None:
+    def expire(self, ids: Iterable[str]) -> None:
+        """Let these sessions expire this moment, without removing any."""
         now = self.table.now()
         for session_id in ids:
             self.table.peek(session_id).expires = now
 
     def refresh(self) -> None:
+        """Bring the table into the state of long use.
+
+        Every part of it then holds sessions that would have expired, had they not been used.
+        """
         for session_id in self.table.ids()[::SAMPLE]:
             row = self.table.peek(session_id)
             row.expires = row.now()
@@ -174,7 +122,7 @@ class Manager:
             if (state := make_state(turn)) is not None:
                 session.state = dict(state)
 
-    def expire(self, ids: Sequence[str]) -> None:
+    def expire(self, ids: Iterable[str]) -> None:
         past = an_hour_ago()
         for session_id in ids:
             self.manager.sessions[session_id].expires_at = past
@@ -228,6 +176,8 @@ class Dict:
             self.held[session_id] = make_state(turn)
 
 
+Sessions: TypeAlias = Table | Manager
+Cache: TypeAlias = Table | Manager | Dict
 TABLES: dict[str, Callable[[], Sessions]] = {
     COMPILED: lambda: Table("_core"),
     MANAGER: our_manager,
