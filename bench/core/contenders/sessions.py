@@ -87,7 +87,7 @@ class Table:
         for session_id in self.table.ids()[::SAMPLE]:
             row = self.table.peek(session_id)
             row.expires = row.now()
-            row.touch()
+            row.refresh()
 
 
 class Manager:
