@@ -32,7 +32,6 @@ MAX_KNOWN = 512
 
 _REQUEST_LINE = re.compile(rb"(GET|POST) (/[A-Za-z0-9/._~-]*) HTTP/1\.1")
 _HEADER = re.compile(rb"([A-Za-z0-9-]+): ([!-~](?:[ -~]*[!-~])?)")
-_LENGTH = re.compile(rb"0|[1-9][0-9]{0,8}")
 
 _REPEATED = frozenset(
     {
@@ -40,6 +39,7 @@ _REPEATED = frozenset(
         b"accept-encoding",
         b"accept-language",
         b"connection",
+        b"content-length",
         b"content-type",
         b"host",
         b"mcp-method",
@@ -50,9 +50,10 @@ _REPEATED = frozenset(
 """Headers whose lines are worth remembering: few values, and nothing secret."""
 
 _KNOWN = _REPEATED | {
+    b"x-session-id",
+    b"x-api-key",
     b"authorization",
     b"cache-control",
-    b"content-length",
     b"mcp-name",
     b"mcp-session-id",
     b"pragma",
@@ -161,6 +162,8 @@ class Lane:
         self._identify = identify
         self._requests: dict[bytes, tuple[str, str, LaneHandler]] = {}
         self._headers: dict[bytes, tuple[bytes, bytes]] = {}
+        self._names: dict[bytes, bytes] = {}
+        """Spellings of names whose values differ from request to request."""
 
     def recognise(self, data: bytes, limits: HttpLimits) -> tuple[LaneRequest, LaneHandler] | None:
         """Return the request that `data` is, with its handler; None if it is anything else.
@@ -181,7 +184,7 @@ class Lane:
             return None
         headers = self._fields(lines)
         body = data[end + 4 :]
-        if headers is None or not _is_length(headers.get(b"content-length"), body):
+        if headers is None or headers.get(b"content-length", b"0") != b"%d" % len(body):
             return None
         caller = ANONYMOUS if self._identify is None else self._identify(headers)
         if caller is None:
@@ -221,24 +224,23 @@ class Lane:
         return headers
 
     def _header(self, line: bytes) -> tuple[bytes, bytes] | None:
-        match = _HEADER.fullmatch(line)
-        if match is None:
+        """Return the name in lower case, and the value, of a header that the lane may see."""
+        name, _, value = line.partition(b": ")
+        known = self._names.get(name)
+        if known is not None and value.isalnum():  # as are the ids of sessions
+            return known, value
+        if _HEADER.fullmatch(line) is None:
             return None
-        name, value = match[1].lower(), match[2]
-        if name not in _KNOWN and (not name.startswith(b"x-") or _UNSUITABLE.match(name)):
+        lower = name.lower()
+        if lower not in _KNOWN and (not lower.startswith(b"x-") or _UNSUITABLE.match(lower)):
             return None
-        if name == b"connection" and value.lower() != b"keep-alive":
+        if lower == b"connection" and value.lower() != b"keep-alive":
             return None
-        if name in _REPEATED:
-            _remember(self._headers, line, (name, value))
-        return name, value
-
-
-def _is_length(declared: bytes | None, body: bytes) -> bool:
-    """Whether a ``Content-Length`` says exactly how long the body is."""
-    if declared is None:
-        return not body
-    return _LENGTH.fullmatch(declared) is not None and int(declared) == len(body)
+        if lower in _REPEATED:
+            _remember(self._headers, line, (lower, value))
+        elif lower in _KNOWN:
+            _remember(self._names, name, lower)
+        return lower, value
 
 
 def _remember(memory: dict[bytes, _T], line: bytes, meaning: _T) -> None:

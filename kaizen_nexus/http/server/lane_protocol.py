@@ -123,14 +123,14 @@ class LaneProtocol(Http1Protocol):
             return
         self._in_lane = False
         self._run = None
+        if self._taken is not None:
+            headers = [*headers, *self._taken.headers]
+            self._taken = None
         if not self.transport.is_closing():
-            if self._taken is not None:
-                headers = [*headers, *self._taken.headers]
-            self._write(status, [*self.server_state.default_headers, *headers], body)
-        self._taken = None
+            self._write(status, headers, body)
         self.server_state.total_requests += 1
         self.waiting.pop(self, None)
-        if self._last or self.transport.is_closing():
+        if self._last:
             self._close()
             return
         self.waiting[self] = None
@@ -140,15 +140,17 @@ class LaneProtocol(Http1Protocol):
             self.flow.resume_reading()
             super().data_received(bytes(kept))
 
-    def _write(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        if CLOSE in headers:
+    def _write(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        default = self.server_state.default_headers
+        if CLOSE in headers or CLOSE in default:
             self._last = True
         elif self._last:
-            headers.append(CLOSE)
-        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-        if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers):
+            headers = [*headers, CLOSE]
+        lines = b"".join([b"%b: %b\r\n" % header for header in (*default, *headers)])
+        number = len(default) + len(headers)
+        if lines.count(b"\n") != number or lines.count(b"\r") != number:
             logger.error("an answer was withheld: one of its headers has a line break")
-            self.transport.abort()
+            self._last = True
             return
         head = b"%b%bcontent-length: %d\r\n\r\n" % (STATUS_LINE[status], lines, len(body))
         if len(body) <= MAX_JOINED:
