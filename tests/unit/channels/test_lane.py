@@ -231,7 +231,8 @@ def test_whatever_is_recognised_is_what_the_parser_would_see(data: bytes) -> Non
 
 
 @pytest.mark.slow
-@settings(max_examples=20_000)
+@pytest.mark.timeout(900)
+@settings(max_examples=5_000)
 @given(mutated())
 def test_the_same_at_length(data: bytes) -> None:
     agrees(data, SHARED)
