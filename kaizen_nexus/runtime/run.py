@@ -151,6 +151,8 @@ class AgentRun(Run):
         clock.add(self)
         if timeout is not None and timeout < 2 * clock.interval:
             self.look(clock.interval)
+            if self.ended:  # the first step took too long
+                self.tell()
 
     def give_up(self) -> None:
         """End the run since nobody waits any more: the agent is cancelled, or left to itself."""

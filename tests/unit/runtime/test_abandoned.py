@@ -33,8 +33,10 @@ class Hanging:
 
     def __init__(self) -> None:
         self.released = threading.Event()
+        self.reached = threading.Semaphore(0)
 
     def hang(self) -> None:
+        self.reached.release()
         self.released.wait(PATIENCE)
 
     def function(self) -> None:
@@ -77,14 +79,20 @@ def hanging() -> Iterator[Hanging]:
 
 def deployed(agent: Any, **bounds: Any) -> tuple[Runtime, Deployment]:
     registry = Registry(quarantine=Quarantine(max_abandoned=2))
-    runtime = Runtime(executor=Executor(timeout=SOON, **bounds), registry=registry)
+    runtime = Runtime(executor=Executor(**bounds), registry=registry)
     workflow = as_workflow(agent, "it")
     return runtime, registry.deploy(workflow, ["api"], prefix="/p", sessions=False)
 
 
-async def unread(_: bytes) -> None:
-    """Take a chunk, and never say so."""
-    await asyncio.Event().wait()
+class Unread:
+    """A reader that takes a chunk and asks for no more."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+
+    async def __call__(self, _: bytes) -> None:
+        self.reached.set()
+        await asyncio.Event().wait()
 
 
 @pytest.mark.parametrize(
@@ -106,20 +114,19 @@ def test_agents_that_hang_in_threads_are_counted_and_quarantined(
         runtime, deployment = deployed(getattr(hanging, name))
         breaker = deployment.breaker
         breaker.isolated = name.startswith("isolated")
-        ended: list[type[BaseException]] = []
-        for _ in range(5):
-            emit = unread if name.endswith("closing") else None
-            with pytest.raises((DeadlineExceededError, QuarantinedError)) as raised:
-                await runtime.execute(Invocation(deployment, "api", emit=emit))
-            ended.append(raised.type)
-            if raised.type is DeadlineExceededError:
-                await until(
-                    lambda: (
-                        runtime.executor.abandoned_threads == len(ended) or name.endswith("closing")
-                    )
-                )
-        assert ended == [DeadlineExceededError] * 2 + [QuarantinedError] * 3
-        assert (breaker.abandoned, breaker.refused) == (2, 3)
+        for number in range(2):
+            reader = Unread() if name.endswith("closing") else None
+            run = runtime.start(Invocation(deployment, "api", emit=reader), lambda _: None)
+            if reader is not None:
+                await reader.reached.wait()
+                run.give_up()
+            assert await asyncio.to_thread(hanging.reached.acquire, timeout=PATIENCE)
+            run.give_up()
+            assert breaker.abandoned == number + 1
+        for _ in range(3):
+            with pytest.raises(QuarantinedError):
+                await runtime.execute(Invocation(deployment, "api"))
+        assert breaker.refused == 3
         hanging.released.set()
         await until(lambda: breaker.abandoned == runtime.executor.abandoned_threads == 0)
         await until(lambda: runtime.executor.pending == 0)
@@ -148,8 +155,11 @@ def test_a_generator_that_is_given_up_between_two_steps_is_closed_and_counts_no_
     async def main() -> None:
         runtime, deployment = deployed(isolated_agent if isolated else agent)
         deployment.breaker.isolated = isolated
-        with pytest.raises(DeadlineExceededError):
-            await runtime.execute(Invocation(deployment, "api", emit=unread))
+        reader = Unread()
+        run = runtime.start(Invocation(deployment, "api", emit=reader), lambda _: None)
+        await reader.reached.wait()
+        run.give_up()
+        assert deployment.breaker.abandoned == 1
         assert await asyncio.to_thread(closed.wait, PATIENCE)
         await until(lambda: deployment.breaker.abandoned == runtime.executor.pending == 0)
 
@@ -163,7 +173,7 @@ def test_an_agent_that_is_given_up_before_it_began_is_never_called(hanging: Hang
         runtime, deployment = deployed(hanging.function, max_threads=1)
         other = as_workflow(lambda: called.append(True), "other")
         waits = runtime.registry.deploy(other, ["api"], prefix="/p", sessions=False)
-        runtime.limits.set("it", timeout=PATIENCE)
+        runtime.limits.set("other", timeout=SOON)
         first = asyncio.ensure_future(runtime.execute(Invocation(deployment, "api")))
         await asyncio.sleep(0)
         with pytest.raises(DeadlineExceededError):
@@ -186,6 +196,7 @@ def test_one_that_hangs_on_the_event_loop_counts_until_it_ends() -> None:
                     await enough.wait()
 
         runtime, deployment = deployed(agent)
+        runtime.executor.timeout = SOON
         for _ in range(2):
             with pytest.raises(DeadlineExceededError):
                 await runtime.execute(Invocation(deployment, "api"))
@@ -205,7 +216,6 @@ def test_nobody_is_told_of_a_run_that_was_given_up(hanging: Hanging) -> None:
         runtime, deployment = deployed(hanging.function)
         run = runtime.start(Invocation(deployment, "api"), told.append)
         assert not run.ended
-        await until(lambda: runtime.executor.threads._running == 1)
         run.give_up()
         assert run.ended
         run.give_up()

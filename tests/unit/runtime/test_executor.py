@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from kaizen_nexus.runtime.errors import (
 )
 from kaizen_nexus.runtime.executor import WATCH_AFTER, Executor
 from kaizen_nexus.runtime.invocation import Invocation
+from kaizen_nexus.runtime.run import Run
 from kaizen_nexus.runtime.service import Runtime
 
 SOON = 0.02
@@ -314,3 +316,25 @@ def test_what_an_event_loop_left_behind_takes_no_place_on_the_next() -> None:
 
     assert asyncio.run(run(executor, work)) == "done"
     assert executor.pending == 0
+
+
+def test_one_whose_first_step_takes_too_long_is_told_of_before_start_returns() -> None:
+    told: list[Run] = []
+
+    async def agent() -> None:
+        time.sleep(2 * SOON)  # noqa: ASYNC251 - that is what it does
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        runtime = Runtime(executor=Executor(timeout=SOON))
+        workflow = as_workflow(agent, "agent")
+        deployment = runtime.registry.deploy(workflow, ["api"], prefix="/p", sessions=False)
+        run = runtime.start(Invocation(deployment, "api"), told.append)
+        assert run.ended
+        assert told == [run]
+        with pytest.raises(DeadlineExceededError):
+            run.outcome()
+        await until(lambda: runtime.executor.pending == 0)
+        assert told == [run]
+
+    asyncio.run(main())
