@@ -1,7 +1,7 @@
 """The issuer's public keys: from a file or a URL, fetched again when they are old or unknown.
 
-`jwt.PyJWKClient` does not do for this: while the issuer is down it fetches again for every token,
-each caller waits for it in a thread of its own, and it renews keys only once they have expired.
+`jwt.PyJWKClient` cannot take its place: while the issuer is down it fetches again for every token,
+each caller waits in a thread of its own, and keys are renewed only after they have expired.
 """
 
 from __future__ import annotations

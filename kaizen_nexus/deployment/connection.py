@@ -92,7 +92,7 @@ class NexusDeploymentMixin:
         Raises
         ------
         TypeError
-            `nexus_app` is no app: it has no ``register(name, workflow)``.
+            `nexus_app` has no ``register(name, workflow)``, or is a class.
         """
         if isinstance(nexus_app, type) or not callable(getattr(nexus_app, "register", None)):
             raise TypeError(f"Expected Nexus instance, got {type(nexus_app)}")

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["Nexus"]
 
 DEFAULT_GRACE = 10.0
-FAREWELL = 1.0
+STREAM_GRACE = 1.0
 """Seconds of the grace period in which streams are ended."""
 
 
@@ -262,7 +262,7 @@ class Nexus(DeploymentTarget, Hosting):
     def _stopping(self) -> None:
         self._health.ready = False
         self._mcp.end_subscriptions()
-        self._streams.close(max(0.0, self.shutdown_grace - FAREWELL))
+        self._streams.close(max(0.0, self.shutdown_grace - STREAM_GRACE))
 
     def _discover(self) -> None:
         if not self.auto_discovery:
