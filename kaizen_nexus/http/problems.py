@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -38,7 +39,9 @@ from kaizen_nexus.runtime.errors import (
     WorkflowNotFoundError,
 )
 
-__all__ = ["EXCEPTION_HANDLERS", "problem_of", "problem_response"]
+__all__ = ["EXCEPTION_HANDLERS", "logged_problem", "problem_of", "problem_response"]
+
+logger = logging.getLogger("kaizen_nexus.http")
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -118,6 +121,15 @@ def problem_of(error: Exception) -> tuple[Response, bool]:
     """Return the answer to a request that failed so, and whether it is known why it may."""
     known = not _PROBLEMS.keys().isdisjoint(type(error).__mro__)
     return (_known(error) if known else _unknown()), known
+
+
+def logged_problem(error: Exception) -> Response:
+    """Return the answer to a request that failed so; log an error that nothing accounts for."""
+    problem, known = problem_of(error)
+    if not known:
+        logger.error("the server failed", exc_info=error)
+        problem.headers["Connection"] = "close"
+    return problem
 
 
 def _from_known(_: Request, error: Exception) -> Response:

@@ -13,8 +13,10 @@ from starlette.routing import Route
 
 from kaizen_nexus.channels.api.execute import EXECUTE_PREFIX, EXECUTE_SUFFIX, Execution
 from kaizen_nexus.channels.api.routes import api_routes, prefixed_routes
+from kaizen_nexus.channels.api.sessions import SESSIONS_PREFIX, SessionEndpoints
 from kaizen_nexus.channels.api.stream import Streaming
 from kaizen_nexus.channels.cli.endpoint import CliEndpoint
+from kaizen_nexus.channels.cli.protocol import PATH
 from kaizen_nexus.http.addressing import AddressCheck
 from kaizen_nexus.http.authentication import Authentication
 from kaizen_nexus.http.client_address import TrustedProxies
@@ -68,6 +70,8 @@ def asgi_stack(
     """
     execution = Execution(runtime, options.max_body)
     streaming = Streaming(runtime, execution, streams)
+    sessions = SessionEndpoints(runtime, options.max_body)
+    command_line = CliEndpoint(runtime, options.max_body, streams)
     routes = Starlette(
         routes=[
             *api_routes(
@@ -76,11 +80,11 @@ def asgi_stack(
                 execution,
                 streaming,
                 streams,
-                max_body=options.max_body,
+                sessions,
                 monitoring=options.monitoring,
                 limited=options.rate_limit is not None,
             ),
-            Route("/cli/run", CliEndpoint(runtime, options.max_body, streams), methods=["POST"]),
+            Route(PATH, command_line, methods=["POST"]),
             Route(MCP_PATH, mcp),
             *prefixed_routes(runtime, execution, streaming),
         ],
@@ -104,7 +108,11 @@ def asgi_stack(
     if options.trusted_proxies or os.environ.get("KAIZEN_NEXUS_LANE") == "off":
         return asgi, None
     lane = Lane(
-        [LaneRoute("POST", EXECUTE_PREFIX, EXECUTE_SUFFIX, execution)],
+        [
+            LaneRoute("POST", EXECUTE_PREFIX, EXECUTE_SUFFIX, execution),
+            LaneRoute("GET", SESSIONS_PREFIX, "", sessions),
+            LaneRoute("POST", PATH, "", command_line),
+        ],
         asgi.familiar,
         None if authentication is None else authentication.caller_at_once,
         None if rate_limit is None else rate_limit.take,

@@ -140,8 +140,8 @@ def neutral(answers: bytes) -> list[Any]:
 
 
 @contextlib.contextmanager
-def both(**options: Any) -> Iterator[tuple[Server, Server]]:
-    servers = [Server(lane=lane, **options) for lane in (True, False)]
+def both(*agents: Any, **options: Any) -> Iterator[tuple[Server, Server]]:
+    servers = [Server(*agents, lane=lane, **options) for lane in (True, False)]
     try:
         yield servers[0], servers[1]
     finally:

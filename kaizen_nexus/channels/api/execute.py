@@ -6,7 +6,6 @@ fast lane, or by ASGI, with the same answers.
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,7 +16,7 @@ from kaizen_nexus.deployment.target import API_PREFIX
 from kaizen_nexus.http.body import json_object, receive_body, until_disconnected
 from kaizen_nexus.http.credentials import caller_of
 from kaizen_nexus.http.idempotency import KEY_NAME, REPLAYED_HEADER, idempotency_key
-from kaizen_nexus.http.problems import problem_of
+from kaizen_nexus.http.problems import logged_problem, problem_of
 from kaizen_nexus.http.server.lane import respond_with
 from kaizen_nexus.runtime.invocation import Invocation, Result
 
@@ -40,8 +39,6 @@ __all__ = [
     "PrefixedExecution",
     "executed_at",
 ]
-
-logger = logging.getLogger(__name__)
 
 CHANNEL = "api"
 EXECUTE_PREFIX = f"{API_PREFIX}/"
@@ -156,11 +153,7 @@ def _respond(respond: Respond, run: Run) -> None:
     try:
         result = run.outcome()
     except Exception as error:
-        problem, known = problem_of(error)
-        if not known:
-            logger.exception("the server failed")
-            problem.headers["Connection"] = "close"
-        respond_with(respond, problem)
+        respond_with(respond, logged_problem(error))
     else:
         respond(200, *_answer_of(result))
 

@@ -18,20 +18,19 @@ from kaizen_nexus.runtime.service import Runtime
 __all__ = ["api_routes", "prefixed_routes"]
 
 
-def api_routes(
+def api_routes(  # noqa: PLR0917  # what each of them answers with
     runtime: Runtime,
     health: Health,
     execution: Execution,
     streaming: Streaming,
     streams: Streams,
+    sessions: SessionEndpoints,
     *,
-    max_body: int,
     monitoring: bool,
     limited: bool,
 ) -> list[BaseRoute]:
     """Return the routes of the HTTP channel."""
     workflows = WorkflowEndpoints(runtime)
-    sessions = SessionEndpoints(runtime, max_body)
     service = ServiceEndpoints(runtime, health, streams, monitoring=monitoring, limited=limited)
     cache = CacheEndpoints(runtime)
     return [

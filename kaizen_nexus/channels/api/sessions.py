@@ -20,13 +20,17 @@ from kaizen_nexus.http.conditions import agreed_versions, entity_tag, is_known
 from kaizen_nexus.http.credentials import caller_of
 from kaizen_nexus.http.problems import problem_response
 from kaizen_nexus.http.responses import json_response
+from kaizen_nexus.http.server.lane import respond_with
 from kaizen_nexus.runtime.errors import SessionNotFoundError
 from kaizen_nexus.runtime.service import Runtime
 
 if TYPE_CHECKING:
+    from kaizen_nexus.http.server.lane import LaneRequest, Respond
     from kaizen_nexus.sessions import CrossChannelSession
 
-__all__ = ["SessionEndpoints", "session_response"]
+__all__ = ["SESSIONS_PREFIX", "SessionEndpoints"]
+
+SESSIONS_PREFIX = "/api/sessions/"
 
 SECONDS_PER_HOUR = 3600
 MIN_TTL_SECONDS = 0.001
@@ -75,12 +79,23 @@ class SessionEndpoints:
         )
         session.update_state(state, channel=CHANNEL)
         location = f"{request.url.path}/{session.session_id}"
-        return session_response(session, status_code=201, headers={"Location": location})
+        return _session_response(session, status_code=201, headers={"Location": location})
 
     async def one(self, request: Request) -> Response:
         """Read, change or delete one session: ``/api/sessions/{id}``."""
         answer = {"PATCH": self._update, "DELETE": self._delete}.get(request.method, self._show)
         return await answer(request)
+
+    def begin(self, request: LaneRequest, respond: Respond) -> None:
+        """Answer a request of the fast lane to read a session; see `LaneHandler.begin`."""
+        session_id = request.path.removeprefix(SESSIONS_PREFIX)
+        if not session_id or "/" in session_id:
+            return
+        try:
+            session = self._runtime.session_of(request.caller, session_id, CHANNEL)
+        except SessionNotFoundError:
+            return
+        respond_with(respond, _session_response(session))
 
     async def _show(self, request: Request) -> Response:
         """Return a session with its state, or 304 if ``If-None-Match`` names its version."""
@@ -88,7 +103,7 @@ class SessionEndpoints:
         version = session.version
         if is_known(version, request.headers):
             return Response(status_code=304, headers={"ETag": entity_tag(version)})
-        return session_response(session)
+        return _session_response(session)
 
     async def _update(self, request: Request) -> Response:
         """Merge into a session's state.
@@ -106,7 +121,7 @@ class SessionEndpoints:
             )
 
         changed = self._conditionally(request, merge)
-        return changed if isinstance(changed, Response) else session_response(changed)
+        return changed if isinstance(changed, Response) else _session_response(changed)
 
     async def _delete(self, request: Request) -> Response:
         """Delete a session. ``If-Match`` names the versions that may be deleted."""
@@ -123,7 +138,7 @@ class SessionEndpoints:
         session = await self._runtime.rotate(caller_of(request.scope), old)
         session.refresh(CHANNEL)
         place = request.url.path.removesuffix(f"{old}/rotate") + session.session_id
-        return session_response(session, headers={"Location": place})
+        return _session_response(session, headers={"Location": place})
 
     def _conditionally(
         self, request: Request, change: Callable[[CrossChannelSession, int | None], bool]
@@ -149,7 +164,7 @@ class SessionEndpoints:
         return self._runtime.session_of(caller, session_id, CHANNEL)
 
 
-def session_response(
+def _session_response(
     session: CrossChannelSession, status_code: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return a session with its state, as of its version."""

@@ -8,7 +8,7 @@ server about what a command takes.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -32,10 +32,12 @@ from kaizen_nexus.channels.cli.outcome import (
     not_found,
     succeeded,
 )
-from kaizen_nexus.channels.cli.protocol import EXIT_OK
+from kaizen_nexus.channels.cli.protocol import EXIT_OK, PATH
 from kaizen_nexus.channels.cli.streaming import StreamedRuns
-from kaizen_nexus.http.body import DEFAULT_MAX_BODY, read_json_object, until_disconnected
+from kaizen_nexus.http.body import DEFAULT_MAX_BODY, json_object, read_body, until_disconnected
 from kaizen_nexus.http.credentials import caller_of, recheck
+from kaizen_nexus.http.problems import logged_problem
+from kaizen_nexus.http.server.lane import respond_with
 from kaizen_nexus.http.streams import Streams
 from kaizen_nexus.runtime.errors import WorkflowNotFoundError
 from kaizen_nexus.runtime.invocation import Invocation
@@ -45,6 +47,10 @@ if TYPE_CHECKING:
 
     from kaizen_nexus.access.callers import Caller
     from kaizen_nexus.agents.workflow import Workflow
+    from kaizen_nexus.channels.cli.command import CommandLine
+    from kaizen_nexus.http.server.lane import LaneRequest, Respond
+    from kaizen_nexus.runtime.deployed import Deployment
+    from kaizen_nexus.runtime.run import Run
     from kaizen_nexus.runtime.service import Runtime
 
 __all__ = ["CliEndpoint"]
@@ -104,31 +110,44 @@ class CliEndpoint:
             outcome = self._complete(call, caller_of(scope))
         if outcome is None:
             return
-        if call.color:
-            outcome = outcome.in_color()
-        response = Response(msgspec.json.encode(outcome), media_type="application/json")
-        await response(scope, receive, send)
+        await _response(outcome, call)(scope, receive, send)
+
+    def begin(self, request: LaneRequest, respond: Respond) -> Run | None:
+        """Begin a run for a request of the fast lane; see `LaneHandler.begin`."""
+        if request.path != PATH or len(request.body) > self._max_body:
+            return None
+        try:
+            content_type = request.headers.get(b"content-type", b"").decode("latin-1")
+            call = _call_in(content_type, request.body)
+            if call.complete is not None:
+                return None
+            deployment = self._runtime.find(request.caller, call.argv[0], CHANNEL)
+            command = self._command(call.argv[0], deployment.workflow)
+            line = command.read(call.argv[1:], call.columns)
+        except Exception:
+            return None  # whatever it is, it is found again, and answered
+        if line.stream and call.streams:
+            return None
+
+        def ended(run: Run) -> None:
+            try:
+                outcome = succeeded(run.outcome(), json_output=line.json_output)
+            except EXPECTED as error:
+                outcome = failed(error, command)
+            except Exception as error:
+                respond_with(respond, logged_problem(error))
+                return
+            respond_with(respond, _response(outcome, call))
+
+        return self._runtime.start(_invocation(line, deployment, request.caller), ended)
 
     async def _read(self, request: Request) -> _Call:
-        # A page in the user's browser can post a form or plain text to any address without asking,
-        # but not JSON: this keeps web sites from running commands.
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != "application/json":
-            raise HTTPException(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json"
-            )
-        try:
-            call = msgspec.convert(await read_json_object(request, self._max_body), _Call)
-        except msgspec.ValidationError as error:
-            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
-        if not call.argv and call.complete is None:
-            raise HTTPException(
-                HTTPStatus.UNPROCESSABLE_ENTITY, "argv is empty: it begins with a workflow's name"
-            )
-        return call
+        content_type = request.headers.get("content-type", "")
+        body = await read_body(request, self._max_body) if _is_json(content_type) else b""
+        return _call_in(content_type, body)
 
     async def _run(self, call: _Call, scope: Scope, receive: Receive, send: Send) -> Outcome | None:
-        """Return how the run ended, or None if the client has been told while it ran."""
+        """Return how the run ended, or None if the client was answered while it ran."""
         caller = caller_of(scope)
         name, *arguments = call.argv
         try:
@@ -138,15 +157,8 @@ class CliEndpoint:
         command = self._command(name, deployment.workflow)
         try:
             line = command.read(arguments, call.columns)
-            invocation = Invocation(
-                deployment=deployment,
-                channel=CHANNEL,
-                inputs=line.inputs,
-                session_id=line.session_id,
-                caller=caller,
-                caller_gone=partial(until_disconnected, receive),
-                idempotency_key=line.idempotency_key,
-            )
+            gone = partial(until_disconnected, receive)
+            invocation = _invocation(line, deployment, caller, gone)
             if line.stream and call.streams:
                 return await self._streamed.run(
                     command,
@@ -198,3 +210,51 @@ class CliEndpoint:
                 name, workflow.description, workflow.input_schema
             )
         return command
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "application/json"
+
+
+def _call_in(content_type: str, body: bytes | bytearray) -> _Call:
+    """Return what a request asks for.
+
+    A page in the user's browser can post a form or plain text to any address without asking, but
+    not JSON: requiring JSON keeps web sites from running commands.
+    """
+    if not _is_json(content_type):
+        raise HTTPException(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json"
+        )
+    try:
+        call = msgspec.convert(json_object(body), _Call)
+    except msgspec.ValidationError as error:
+        raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+    if not call.argv and call.complete is None:
+        raise HTTPException(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "argv is empty: it begins with a workflow's name"
+        )
+    return call
+
+
+def _invocation(
+    line: CommandLine,
+    deployment: Deployment,
+    caller: Caller,
+    caller_gone: Callable[[], Awaitable[None]] | None = None,
+) -> Invocation:
+    return Invocation(
+        deployment=deployment,
+        channel=CHANNEL,
+        inputs=line.inputs,
+        session_id=line.session_id,
+        caller=caller,
+        caller_gone=caller_gone,
+        idempotency_key=line.idempotency_key,
+    )
+
+
+def _response(outcome: Outcome, call: _Call) -> Response:
+    if call.color:
+        outcome = outcome.in_color()
+    return Response(msgspec.json.encode(outcome), media_type="application/json")
