@@ -57,15 +57,15 @@ def whole_process(app: Nexus, rounds: int) -> dict[str, Sample]:
 
 async def over_mcp(app: Nexus, rounds: int) -> Sample:
     """Time tool calls on one connection of the protocol's own client."""
-    from kaizen_nexus.channels.mcp.client import connect
+    from mcp import Client
 
-    async with connect(f"{app.url}/mcp") as client:
+    async with Client(f"{app.url}/mcp") as client:
         seconds = []
         for _ in range(rounds + 1):
             started = time.perf_counter()
             result = await client.call_tool("assistant", {"query": "x"})
             seconds.append(time.perf_counter() - started)
-            check(result["structuredContent"]["result"])
+            check((result.structured_content or {})["result"])
         return Sample(tuple(seconds[1:]))
 
 

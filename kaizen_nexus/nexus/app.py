@@ -16,7 +16,7 @@ try:
     from kaizen_nexus.access.authenticator import Authenticator
     from kaizen_nexus.access.policy import Access
     from kaizen_nexus.access.settings import Auth
-    from kaizen_nexus.channels.mcp.mount import McpMount
+    from kaizen_nexus.channels.mcp.http import McpEndpoint
     from kaizen_nexus.deployment.target import DeploymentTarget
     from kaizen_nexus.http.addressing import several
     from kaizen_nexus.http.body import DEFAULT_MAX_BODY
@@ -160,7 +160,7 @@ class Nexus(DeploymentTarget, Hosting):
         self._own_sessions = session_manager is None
         self.discovery_root = _caller_folder() if discovery_root is None else Path(discovery_root)
         self._health = Health(self.runtime)
-        self._mcp = McpMount(self.runtime, max_body)
+        self._mcp = McpEndpoint(self.runtime, max_body)
         self._streams = Streams(max_streams)
         self._lock = threading.Lock()
         options = ServingOptions(

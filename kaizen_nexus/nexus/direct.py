@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from kaizen_nexus.channels.api.execute import Execution
-    from kaizen_nexus.channels.mcp.mount import McpMount
+    from kaizen_nexus.channels.mcp.http import McpEndpoint
 
 __all__ = ["MCP_PATH", "DirectRoute"]
 
@@ -27,10 +27,10 @@ class DirectRoute:
     execution
         What answers ``POST /api/workflows/{name}/execute``.
     mcp
-        What answers plain calls of tools at ``POST /mcp``.
+        What answers ``POST /mcp``.
     """
 
-    def __init__(self, app: ASGIApp, execution: Execution, mcp: McpMount) -> None:
+    def __init__(self, app: ASGIApp, execution: Execution, mcp: McpEndpoint) -> None:
         self._app = app
         self._execution = execution
         self._mcp = mcp
@@ -44,8 +44,6 @@ class DirectRoute:
                 await self._execution.answer(name, scope, receive, send)
                 return
             if path == MCP_PATH:
-                unanswered = await self._mcp.answer_plain(scope, receive, send)
-                if unanswered is None:
-                    return
-                receive = unanswered
+                await self._mcp(scope, receive, send)
+                return
         await self._app(scope, receive, send)

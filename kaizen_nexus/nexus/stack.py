@@ -17,6 +17,7 @@ from kaizen_nexus.channels.api.sessions import SESSIONS_PREFIX, SessionEndpoints
 from kaizen_nexus.channels.api.stream import Streaming
 from kaizen_nexus.channels.cli.endpoint import CliEndpoint
 from kaizen_nexus.channels.cli.protocol import PATH
+from kaizen_nexus.channels.mcp.lane import McpLane
 from kaizen_nexus.http.addressing import AddressCheck
 from kaizen_nexus.http.authentication import Authentication
 from kaizen_nexus.http.client_address import TrustedProxies
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from kaizen_nexus.access.authenticator import Authenticator
-    from kaizen_nexus.channels.mcp.mount import McpMount
+    from kaizen_nexus.channels.mcp.http import McpEndpoint
     from kaizen_nexus.http.streams import Streams
     from kaizen_nexus.runtime.health import Health
     from kaizen_nexus.runtime.service import Runtime
@@ -57,7 +58,7 @@ class ServingOptions:
 def asgi_stack(
     runtime: Runtime,
     health: Health,
-    mcp: McpMount,
+    mcp: McpEndpoint,
     *,
     streams: Streams,
     options: ServingOptions,
@@ -112,6 +113,7 @@ def asgi_stack(
             LaneRoute("POST", EXECUTE_PREFIX, EXECUTE_SUFFIX, execution),
             LaneRoute("GET", SESSIONS_PREFIX, "", sessions),
             LaneRoute("POST", PATH, "", command_line),
+            LaneRoute("POST", MCP_PATH, "", McpLane(mcp, MCP_PATH)),
         ],
         asgi.familiar,
         None if authentication is None else authentication.caller_at_once,

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from kaizen_nexus import CrossChannelSession, Nexus, deploy_multi_channel
-from kaizen_nexus.channels.mcp.client import latest_version
+from tests.integration.mcp_sdk import latest_version
 
 FIRST_WITHOUT_HANDSHAKE = "2026-07-28"
 

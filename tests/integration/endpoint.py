@@ -1,4 +1,4 @@
-"""An MCP endpoint that is asked everything twice, with and without the SDK."""
+"""An MCP endpoint that is asked everything three times: as it is, by its lane, and the SDK's."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ from starlette.routing import Route
 
 from kaizen_nexus.agents.adapters import as_workflow
 from kaizen_nexus.channels.mcp.http import McpEndpoint
+from kaizen_nexus.channels.mcp.lane import McpLane
+from kaizen_nexus.channels.mcp.messages import NotAMessageError, read
 from kaizen_nexus.http.problems import EXCEPTION_HANDLERS
+from kaizen_nexus.http.server.lane import LaneRequest
+from kaizen_nexus.http.strict_json import StrictJsonError
+from kaizen_nexus.runtime.registry import Registry
 from kaizen_nexus.runtime.service import Runtime
+from tests.integration.oracle import Oracle, http_manager
 
 __all__ = ["MAX_BODY", "Served", "echo"]
 
 MAX_BODY = 20_000
+LOCAL_ERRORS = {-32700, -32600}
 
 
 async def echo(value: Any = None, text: str = "", number: int = 0) -> Any:
@@ -40,43 +47,82 @@ async def stream(text: str) -> Any:
 
 
 class Served:
-    """An endpoint on an event loop of its own, asked with and without the SDK."""
+    """An endpoint on an event loop of its own, with the SDK's server beside it."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self.runtime = Runtime()
+        # Answers are compared, also of the agent that always fails.
+        self.runtime = Runtime(registry=Registry(quarantine=None))
         for agent in (echo, fail, mirror, stream):
             self.runtime.registry.deploy(
                 as_workflow(agent, agent.__name__), ("mcp",), prefix="/", sessions=False
             )
-        self.endpoint = McpEndpoint(self.runtime, max_body=MAX_BODY)
+        self.endpoint = McpEndpoint(self.runtime, MAX_BODY)
+        self.lane = McpLane(self.endpoint, "/mcp")
         self.app = Starlette(
             routes=[Route("/mcp", self.endpoint)], exception_handlers=EXCEPTION_HANDLERS
         )
-        self.loop.run_until_complete(self.endpoint.start())
+        self.oracle = http_manager(Oracle(self.runtime), MAX_BODY)
+        self.loop.run_until_complete(self._begin())
+
+    async def _begin(self) -> None:
+        self._stop = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._task = asyncio.create_task(self._run_oracle())
+        await self._ready.wait()
+        await self.endpoint.start()
+
+    async def _run_oracle(self) -> None:
+        async with self.oracle.run():
+            self._ready.set()
+            await self._stop.wait()
+
+    async def _end(self) -> None:
+        await self.endpoint.stop()
+        self._stop.set()
+        await self._task
 
     def close(self) -> None:
-        self.loop.run_until_complete(self.endpoint.stop())
-        left = asyncio.all_tasks(self.loop)  # the SDK's, of event streams
-        for task in left:
-            task.cancel()
-        if left:
-            self.loop.run_until_complete(asyncio.wait(left))
+        self.loop.run_until_complete(self._end())
         self.loop.close()
         self.runtime.sessions.close()
 
     def compare(
         self, body: bytes, headers: list[tuple[str, str]], chunks: int = 1
     ) -> tuple[Any, bool]:
-        """Return what is answered, with the SDK as without it, and whether that was without it."""
-        direct, plain = self.loop.run_until_complete(self._ask(body, headers, chunks, True))
-        reference, _ = self.loop.run_until_complete(self._ask(body, headers, chunks, False))
-        assert direct == reference
-        return direct, plain
+        """Return what is answered, and whether the lane answers it: in the same way, if it does.
+
+        The SDK's server answers the same, but where this one is stricter on purpose.
+        """
+        fields = [(name.lower().encode(), value.encode()) for name, value in headers]
+        ours = self.loop.run_until_complete(self._ask(self.app, body, fields, chunks))
+        direct = self.loop.run_until_complete(self._ask_lane(body, fields))
+        if direct is not None:
+            assert direct == ours
+        if _is_message(body):
+            theirs = self.loop.run_until_complete(
+                self._ask(self.oracle.handle_request, body, fields, chunks)
+            )
+            assert comparable(ours) == comparable(theirs), (ours, theirs)
+        return ours, direct is not None
+
+    async def _ask_lane(self, body: bytes, fields: list[tuple[bytes, bytes]]) -> Any:
+        if len(dict(fields)) < len(fields):
+            return None
+        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def respond(status: int, headers: Any, content: bytes) -> None:
+            length = (b"content-length", b"%d" % len(content))
+            start = {"status": status, "headers": [*headers, length]}
+            answered.set_result(neutral([start, {"body": content}]))
+
+        run = self.lane.begin(LaneRequest("POST", "/mcp", dict(fields), body), respond)
+        assert run is not None or not answered.done()
+        return None if run is None else await answered
 
     async def _ask(
-        self, body: bytes, headers: list[tuple[str, str]], chunks: int, directly: bool
-    ) -> tuple[Any, bool]:
+        self, app: Any, body: bytes, fields: list[tuple[bytes, bytes]], chunks: int
+    ) -> Any:
         size = -(-len(body) // chunks)
         pieces = [body[at : at + size] for at in range(0, len(body), size or 1)] or [b""]
         incoming = [
@@ -103,14 +149,32 @@ class Served:
             "method": "POST",
             "path": "/mcp",
             "query_string": b"",
-            "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
+            "headers": fields,
         }
-        source: Any = receive
-        if directly:
-            source = await self.endpoint.answer_plain(scope, receive, send)
-        if source is not None:
-            await self.app(scope, source, send)
-        return neutral(sent), source is None
+        await app(scope, receive, send)
+        return neutral(sent)
+
+
+def _is_message(body: bytes) -> bool:
+    try:
+        read(body)
+    except (StrictJsonError, NotAMessageError):
+        return False  # this server is stricter, and its own tests say how
+    return True
+
+
+def comparable(answer: Any) -> Any:
+    """Return what of an answer does not depend on who wrote it: an error's text does."""
+    status, headers, content = answer
+    kind = headers.get(b"content-type", b"")
+    if status == 406 or not isinstance(content, dict):
+        return status
+    if "error" in content:
+        error = content["error"]
+        if error["code"] in LOCAL_ERRORS or content.get("id") is None:
+            return status, kind, error["code"]
+        return status, kind, content["id"], error["code"], error.get("data") or None
+    return status, kind, content
 
 
 def neutral(sent: list[Any]) -> Any:

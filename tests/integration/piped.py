@@ -7,15 +7,10 @@ import json
 import os
 from typing import Any
 
-import pytest
-
-from kaizen_nexus.access.callers import Caller
 from kaizen_nexus.channels.mcp.changes import ToolChanges
-from kaizen_nexus.channels.mcp.client import latest_version
 from kaizen_nexus.channels.mcp.conversation import Conversation
 from kaizen_nexus.channels.mcp.lines import LineReader, LineWriter
-from kaizen_nexus.channels.mcp.sdk.surface import Json, Plain, Server, Streams
-from kaizen_nexus.channels.mcp.server import CallerGone, Methods, build_server
+from kaizen_nexus.channels.mcp.server import McpServer
 from kaizen_nexus.runtime.service import Runtime
 
 __all__ = ["ENVELOPE", "HANDSHAKE", "MAX_LINE", "MODERN", "Piped", "call"]
@@ -42,8 +37,6 @@ class Piped:
         What runs the tools.
     version
         The protocol's.
-    directly
-        Whether plain calls are answered without the SDK.
     longest
         How many bytes an answer may have; up to twice as many are read ahead.
     """
@@ -53,24 +46,19 @@ class Piped:
         runtime: Runtime,
         version: str = HANDSHAKE,
         *,
-        directly: bool = True,
         longest: int = 1_000_000,
     ) -> None:
         self._version = version
-        self._directly = directly
-        self.methods = _Counting(runtime)
+        self._server = McpServer(runtime)
         self._pipes = [*os.pipe(), *os.pipe()]
         self.output = LineReader(self._pipes[2], longest)
         self.task = asyncio.create_task(self._serve())
 
     async def _serve(self) -> None:
-        server: Server = build_server(self.methods.runtime, ToolChanges(), methods=self.methods)
         reader = LineReader(self._pipes[0], MAX_LINE)
         writer = LineWriter(self._pipes[3], reader.end)
-        if not self._directly:
-            server = _WithSdkOnly(server)
         try:
-            await Conversation(server, self.methods, reader, writer).run()
+            await Conversation(self._server, ToolChanges(), reader, writer).run()
         finally:
             reader.end()
             writer.close()
@@ -79,8 +67,6 @@ class Piped:
     async def begin(self) -> None:
         """Agree on the version."""
         if self._version == MODERN:
-            if latest_version() < MODERN:
-                pytest.skip("SDK 1 speaks no protocol without handshakes")
             self.request(0, "server/discover", _meta=ENVELOPE)
             assert "result" in await self.receive()
             return
@@ -150,35 +136,3 @@ class Piped:
         for number in (0, 2):
             os.close(self._pipes[number])
         return messages
-
-
-class _Counting(Methods):
-    """Counts the calls that come without the SDK."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        super().__init__(runtime)
-        self.runtime = runtime
-        self.plain = 0
-
-    async def call_plain(
-        self, name: str, arguments: Json, caller: Caller, caller_gone: CallerGone | None = None
-    ) -> Json:
-        self.plain += 1
-        return await super().call_plain(name, arguments, caller, caller_gone)
-
-
-class _WithSdkOnly:
-    """A server of which no calls are plain."""
-
-    plain: Plain | None = None
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self.http_transport = server.http_transport
-
-    def plain_after(self, version: str) -> Plain | None:
-        assert version
-        return None
-
-    async def serve(self, streams: Streams) -> None:
-        await self._server.serve(streams)

@@ -17,7 +17,7 @@ import httpx2
 import pytest
 
 from kaizen_nexus import Nexus, deploy_multi_channel
-from kaizen_nexus.channels.mcp.client import connect
+from tests.integration.mcp_sdk import connect
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "nexus"
 

@@ -17,7 +17,7 @@ import pytest
 
 from kaizen_nexus import Nexus, deploy_multi_channel
 from kaizen_nexus.channels.cli.protocol import EXIT_REFUSED
-from kaizen_nexus.channels.mcp.client import latest_version
+from tests.integration.mcp_sdk import latest_version
 
 PATIENCE = 30
 

@@ -19,10 +19,10 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
 from kaizen_nexus.agents.adapters import as_workflow
-from kaizen_nexus.channels.mcp.client import Client, ProtocolError, connect
 from kaizen_nexus.channels.mcp.http import McpEndpoint
 from kaizen_nexus.runtime.executor import Executor
 from kaizen_nexus.runtime.service import Runtime
+from tests.integration.mcp_sdk import Client, ProtocolError, connect
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +42,7 @@ class Service:
 @contextlib.contextmanager
 def serving(runtime: Runtime) -> Iterator[Service]:
     """Serve `runtime` under /ai/mcp from a uvicorn in a thread."""
-    endpoint = McpEndpoint(runtime)
+    endpoint = McpEndpoint(runtime, 1_000_000)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

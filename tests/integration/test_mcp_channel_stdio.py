@@ -14,7 +14,7 @@ from typing import IO, Any
 import pytest
 
 import kaizen_nexus
-from kaizen_nexus.channels.mcp.client import StdioCommand, connect, latest_version
+from tests.integration.mcp_sdk import StdioCommand, connect
 
 pytestmark = pytest.mark.anyio
 
@@ -34,11 +34,11 @@ import asyncio, os, subprocess, sys
 from typing import Any
 
 from kaizen_nexus.agents.adapters import as_workflow
-from kaizen_nexus.channels.mcp.changes import ToolChanges
-from kaizen_nexus.channels.mcp.stdio import run_stdio
+from kaizen_nexus.channels.mcp.http import McpEndpoint
 from kaizen_nexus.runtime.service import Runtime
 
-runtime, changes = Runtime(), ToolChanges()
+runtime = Runtime()
+endpoint = McpEndpoint(runtime, 1_000_000)
 
 def chatty(text: str) -> str:
     print("from print", flush=True)
@@ -64,14 +64,13 @@ async def wait() -> str:
 def deploy(agent: Any, name: str) -> None:
     workflow = as_workflow(agent, name)
     runtime.registry.deploy(workflow, ("mcp",), prefix="/api/workflows", sessions=False)
-    changes.notify()
 
 def grow() -> None:
     deploy(chatty, "grown")
 
 for agent in (chatty, count, wait, grow):
     deploy(agent, agent.__name__)
-run_stdio(runtime, changes)
+endpoint.run_stdio(lambda: None)
 runtime.sessions.close()
 print("ended cleanly", file=sys.stderr)
 """
@@ -211,17 +210,6 @@ def test_a_connection_keeps_to_the_era_it_began_in(process: subprocess.Popen[byt
     assert receive(process)["error"]["code"] == -32600
 
 
-def test_without_the_modern_era_its_clients_are_told_the_versions(
-    started: subprocess.Popen[bytes],
-) -> None:
-    if latest_version() == MODERN:
-        pytest.skip("the MCP SDK that is installed serves the modern era")
-    send(started, "server/discover", _meta=ENVELOPE)
-    error = receive(started)["error"]
-    assert (error["code"], error["data"]["requested"]) == (-32022, MODERN)
-    assert LEGACY in error["data"]["supported"]
-
-
 def test_what_agents_print_goes_to_standard_error(process: subprocess.Popen[bytes]) -> None:
     send(process, "tools/call", name="chatty", arguments={"text": "a"})
     assert receive(process)["result"]["structuredContent"]["result"] == "a"
@@ -258,7 +246,7 @@ def test_a_running_agent_is_cancelled_at_the_end(
 def test_standard_output_is_served_once_at_a_time() -> None:
     program = """
 import os
-from kaizen_nexus.channels.mcp.stdout import claimed_stdout
+from kaizen_nexus.channels.mcp.claimed import claimed_stdout
 
 with claimed_stdout() as first:
     print("diverted", flush=True)

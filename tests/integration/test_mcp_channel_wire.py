@@ -15,8 +15,6 @@ import pytest
 import uvicorn
 
 from kaizen_nexus.agents.adapters import as_workflow
-from kaizen_nexus.channels.mcp import http
-from kaizen_nexus.channels.mcp.client import latest_version
 from kaizen_nexus.channels.mcp.http import McpEndpoint
 from kaizen_nexus.runtime.service import Runtime
 
@@ -73,7 +71,7 @@ def runtime() -> Iterator[Runtime]:
 
 @pytest.fixture
 def endpoint(runtime: Runtime) -> McpEndpoint:
-    return McpEndpoint(runtime, max_body=MAX_BODY)
+    return McpEndpoint(runtime, MAX_BODY)
 
 
 @contextlib.asynccontextmanager
@@ -140,14 +138,15 @@ async def test_a_handshake_client_survives_a_restart(
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ("NaN", "NaN and infinities are not JSON"),
-        ("[-1e999]", "NaN and infinities are not JSON"),
+        ("NaN", "NaN is not JSON"),
+        ("[-1e999]", "a number is out of range"),
         (r'{"\ud800": 1}', "a string holds a lone surrogate"),
+        ('{"a": 1, "a": 2}', "duplicate key"),
         pytest.param("[" * 1_000 + "]" * 1_000, "nested more than 100 levels", id="deep"),
         pytest.param("[" * 101 + "]" * 101, "nested more than 100 levels", id="just too deep"),
     ],
 )
-async def test_what_is_no_json_never_reaches_an_agent(
+async def test_what_is_not_strict_json_never_reaches_an_agent(
     wire: httpx2.AsyncClient, runtime: Runtime, handshake: bool, value: str, problem: str
 ) -> None:
     called: list[Any] = []
@@ -162,13 +161,9 @@ async def test_what_is_no_json_never_reaches_an_agent(
     headers = {"Content-Type": "application/json", **headers}
     response = await wire.post("/", content=content, headers=headers)
     assert not called
-    answer = response.json()
-    if "error" in answer:
-        # The SDK's parsers differ between the eras, and one is stricter than JSON's grammar.
-        assert (response.status_code, answer["error"]["code"]) == (400, -32700)
-    else:
-        assert answer["result"]["isError"]
-        assert problem in answer["result"]["content"][0]["text"]
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (400, -32700)
+    assert problem in error["message"]
 
 
 @pytest.mark.parametrize(
@@ -183,9 +178,9 @@ async def test_what_is_no_json_never_reaches_an_agent(
             -32602,
         ),
         ('{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}', 200, -32602),
-        ('{"jsonrpc": "2.0", "id": 1, "method": "ping", "params": [1]}', 400, -32602),
-        ('{"id": 1, "method": "ping"}', 400, -32602),
-        ('[{"jsonrpc": "2.0", "id": 1, "method": "ping"}]', 400, -32602),
+        ('{"jsonrpc": "2.0", "id": 1, "method": "ping", "params": [1]}', 400, -32600),
+        ('{"id": 1, "method": "ping"}', 400, -32600),
+        ('[{"jsonrpc": "2.0", "id": 1, "method": "ping"}]', 400, -32600),
         ("{", 400, -32700),
         ("", 400, -32700),
     ],
@@ -207,7 +202,7 @@ async def test_a_bad_request_is_refused(
         ({"Accept": "text/event-stream"}, 406),
         ({"Accept": "text/html"}, 406),
         ({"Content-Type": "application/json; charset=utf-8"}, 200),
-        ({"Content-Type": "text/plain"}, 400),
+        ({"Content-Type": "text/plain"}, 415),
         ({"Content-Type": "application/json-seq"}, 415),
     ],
 )
@@ -232,19 +227,6 @@ async def test_a_handshake_agrees_on_a_version(
     assert result["protocolVersion"] == agreed
 
 
-async def test_without_the_modern_era_its_clients_are_told_the_versions(
-    wire: httpx2.AsyncClient,
-) -> None:
-    if latest_version() == MODERN:
-        pytest.skip("the MCP SDK that is installed serves the modern era")
-    call = message("tools/call", {"name": "double", "arguments": {"number": 1}, "_meta": ENVELOPE})
-    response = await wire.post("/", json=call, headers=MODERN_HEADERS)
-    error = response.json()["error"]
-    assert (response.status_code, error["code"]) == (400, -32022)
-    assert error["data"]["requested"] == MODERN
-    assert "2025-11-25" in error["data"]["supported"]
-
-
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
 async def test_other_methods_are_refused(wire: httpx2.AsyncClient, method: str) -> None:
     response = await wire.request(method, "/")
@@ -256,8 +238,10 @@ async def test_a_body_over_the_limit_is_413_declared_or_not(wire: httpx2.AsyncCl
         for _ in range(3):
             yield b" " * (MAX_BODY // 2)
 
-    assert (await wire.post("/", content=b" " * (MAX_BODY + 1))).status_code == 413
-    assert (await wire.post("/", content=undeclared())).status_code == 413
+    headers = {"Content-Type": "application/json"}
+    long = b" " * (MAX_BODY + 1)
+    assert (await wire.post("/", content=long, headers=headers)).status_code == 413
+    assert (await wire.post("/", content=undeclared(), headers=headers)).status_code == 413
     padded = message("tools/list", {"_meta": {"padding": "x" * (MAX_BODY - 200)}})
     assert (await wire.post("/", json=padded)).status_code == 200
 
@@ -310,10 +294,7 @@ async def test_starting_and_stopping_twice_changes_nothing(endpoint: McpEndpoint
 async def test_simultaneous_first_requests_start_it_once(endpoint: McpEndpoint) -> None:
     requests = [in_process(endpoint, message("tools/list")) for _ in range(20)]
     assert {response.status_code for response in await asyncio.gather(*requests)} == {200}
-    owners = [task for task in asyncio.all_tasks() if "_Run._own" in repr(task)]
-    assert len(owners) == 1
     await endpoint.stop()
-    assert owners[0].done()
 
 
 def test_event_loops_can_follow_one_another(endpoint: McpEndpoint) -> None:
@@ -338,9 +319,7 @@ async def test_two_event_loops_at_once_are_refused(endpoint: McpEndpoint) -> Non
     await endpoint.stop()
 
 
-async def test_stopping_is_bounded_by_its_timeout_not_by_agents(
-    runtime: Runtime, endpoint: McpEndpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_stopping_does_not_wait_for_agents(runtime: Runtime, endpoint: McpEndpoint) -> None:
     running, finish = asyncio.Event(), asyncio.Event()
 
     async def stubborn() -> str:
@@ -350,7 +329,6 @@ async def test_stopping_is_bounded_by_its_timeout_not_by_agents(
                 await finish.wait()
         return "at last"
 
-    monkeypatch.setattr(http, "STOP_TIMEOUT", 0.05)
     deploy(runtime, stubborn, "stubborn")
     call = asyncio.create_task(
         in_process(endpoint, message("tools/call", {"name": "stubborn", "arguments": {}}))
@@ -358,4 +336,4 @@ async def test_stopping_is_bounded_by_its_timeout_not_by_agents(
     await running.wait()
     await asyncio.wait_for(endpoint.stop(), 5)
     finish.set()
-    assert (await call).status_code == 500
+    assert (await call).status_code == 503

@@ -11,7 +11,6 @@ import pytest
 
 from kaizen_nexus.agents.adapters import as_workflow
 from kaizen_nexus.channels.mcp import conversation
-from kaizen_nexus.channels.mcp.client import latest_version
 from kaizen_nexus.runtime.service import Runtime
 from tests.integration.piped import ENVELOPE, HANDSHAKE, MODERN, Piped, call
 
@@ -90,20 +89,18 @@ def with_meta(request: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
     return {**request, "params": {**request["params"], "_meta": meta}}
 
 
-@pytest.mark.parametrize("meta", [TOKEN, TRACE], ids=["plain", "by the SDK"])
 @pytest.mark.parametrize("request_id", [7, "7", "seven"])
 async def test_what_a_client_cancels_is_not_answered(
-    runtime: Runtime, agents: Agents, meta: dict[str, Any], request_id: Any
+    runtime: Runtime, agents: Agents, request_id: Any
 ) -> None:
     async with conversing(runtime) as client:
-        client.send(with_meta(call("wait", id=request_id), meta))
+        client.send(with_meta(call("wait", id=request_id), TOKEN))
         await agents.started.get()
         client.cancel("unknown")
         client.cancel(7 if request_id == "7" else request_id)
         await agents.cancelled.get()
         client.request(2, "ping")
         assert await client.receive() == {"jsonrpc": "2.0", "id": 2, "result": {}}
-        assert client.methods.plain == (meta is TOKEN)
 
 
 async def test_a_call_may_be_cancelled_before_it_has_begun(
@@ -159,18 +156,16 @@ async def test_a_client_need_not_wait_for_the_handshake(runtime: Runtime, agents
     assert answers[3]["result"]["structuredContent"]["result"] == "b"
     client.send(call("repeat", {"text": "c"}))
     assert (await client.receive())["result"]["structuredContent"]["result"] == "c"
-    assert client.methods.plain in {1, 2}
     await client.close()
 
 
-@pytest.mark.parametrize("meta", [TOKEN, TRACE], ids=["plain", "by the SDK"])
 async def test_answers_are_whole_lines_however_slowly_they_are_read(
-    runtime: Runtime, agents: Agents, meta: dict[str, Any]
+    runtime: Runtime, agents: Agents
 ) -> None:
     async with conversing(runtime) as client:
         for number in range(40):
             text = {"text": f"{number:03}", "times": 10_000}
-            client.send(with_meta(call("repeat", text, id=number), meta))
+            client.send(with_meta(call("repeat", text, id=number), TOKEN))
         found = [await client.receive() for _ in range(40)]
         for message in found:
             result = message["result"]["structuredContent"]["result"]
@@ -178,14 +173,13 @@ async def test_answers_are_whole_lines_however_slowly_they_are_read(
         assert sorted(message["id"] for message in found) == list(range(40))
 
 
-@pytest.mark.parametrize("meta", [TOKEN, TRACE], ids=["plain", "by the SDK"])
 async def test_a_client_that_takes_no_answers_is_asked_for_no_more_requests(
-    runtime: Runtime, agents: Agents, meta: dict[str, Any]
+    runtime: Runtime, agents: Agents
 ) -> None:
     async with conversing(runtime) as client:
         for number in range(60):
             text = {"text": "x", "times": 200_000}
-            client.send(with_meta(call("repeat", text, id=number), meta))
+            client.send(with_meta(call("repeat", text, id=number), TOKEN))
         started = -1
         while agents.started.qsize() > started:
             started = agents.started.qsize()
@@ -194,13 +188,12 @@ async def test_a_client_that_takes_no_answers_is_asked_for_no_more_requests(
         assert {(await client.receive())["id"] for _ in range(60)} == set(range(60))
 
 
-@pytest.mark.parametrize("meta", [TOKEN, TRACE], ids=["plain", "by the SDK"])
 async def test_at_the_end_calls_have_a_moment_to_come_to_theirs(
-    runtime: Runtime, agents: Agents, meta: dict[str, Any]
+    runtime: Runtime, agents: Agents
 ) -> None:
     client = Piped(runtime)
     await client.begin()
-    client.send(*(with_meta(call("wait", {"number": n}, id=n), meta) for n in (1, 2, 3)))
+    client.send(*(with_meta(call("wait", {"number": n}, id=n), TOKEN) for n in (1, 2, 3)))
     for _ in range(3):
         await agents.started.get()
     client.cancel(3)
@@ -226,9 +219,7 @@ async def test_at_the_end_what_is_done_is_answered_and_the_rest_is_cancelled(
         await asyncio.wait_for(agents.started.get(), 30)
     done, *rest = sorted(await client.close(), key=lambda message: "error" in message)
     assert (done["id"], done["result"]["structuredContent"]["result"]) == (2, "a")
-    # SDK 1 leaves them unanswered.
-    expected = [{"jsonrpc": "2.0", "id": 1, "error": HUNG_UP}] if latest_version() >= MODERN else []
-    assert rest == expected
+    assert rest == [{"jsonrpc": "2.0", "id": 1, "error": HUNG_UP}]
     assert agents.cancelled.qsize() == 1
 
 

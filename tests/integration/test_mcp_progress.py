@@ -16,8 +16,8 @@ from anyio import to_thread
 
 import kaizen_nexus
 from kaizen_nexus import Nexus, deploy_multi_channel
-from kaizen_nexus.channels.mcp.client import StdioCommand, connect
 from kaizen_nexus.channels.mcp.progress import MAX_MESSAGE, reporter
+from tests.integration.mcp_sdk import StdioCommand, connect
 
 pytestmark = pytest.mark.anyio
 
@@ -186,10 +186,10 @@ def test_a_client_that_goes_away_stops_the_agent(app: Nexus, telling: Telling) -
 async def test_a_chunk_is_shown_as_far_as_it_fits() -> None:
     told: list[str] = []
 
-    async def progress(_: float, message: str) -> None:
-        told.append(message)
+    async def send(notification: bytes) -> None:
+        told.append(json.loads(notification)["params"]["message"])
 
-    emit = reporter(progress)
+    emit = reporter("token", send)
     await emit(json.dumps("é" * MAX_MESSAGE).encode())
     await emit(json.dumps("x" * (MAX_MESSAGE + 1)).encode())
     assert [len(message) for message in told] == [MAX_MESSAGE, MAX_MESSAGE + 1]

@@ -35,7 +35,7 @@ from kaizen_nexus import (
     deploy_multi_channel,
     get_deployment_cache,
 )
-from kaizen_nexus.channels.mcp.client import connect
+from tests.integration.mcp_sdk import connect
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kaizen_nexus.channels.mcp.client import connect
+from tests.integration.mcp_sdk import connect
 
 if TYPE_CHECKING:
     from tests.proofs.conftest import Server

@@ -1,233 +1,296 @@
-"""One client at the other end of two pipes: plain calls are answered here, all else by the SDK."""
+"""One client at the other end of two pipes: its messages from first to last."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import logging
+from functools import partial
+from typing import TYPE_CHECKING
 
-import anyio
-import msgspec
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from msgspec import UNSET
 
 from kaizen_nexus.access.callers import LOCAL
-from kaizen_nexus.channels.mcp.calls import RunningCalls
-from kaizen_nexus.channels.mcp.lines import LineReader, LineTooLongError, LineWriter
-from kaizen_nexus.channels.mcp.plain import METHOD, PlainCalls
-from kaizen_nexus.channels.mcp.sdk import SDK
-from kaizen_nexus.channels.mcp.sdk.surface import (
+from kaizen_nexus.channels.mcp.changes import CHANGED, Listening, Subscription, ToolChanges
+from kaizen_nexus.channels.mcp.headers import check_envelope, unsupported
+from kaizen_nexus.channels.mcp.lines import LineTooLongError
+from kaizen_nexus.channels.mcp.messages import (
+    CONNECTION_CLOSED,
+    HANDSHAKE,
+    INVALID_PARAMS,
     INVALID_REQUEST,
+    MODERN,
     PARSE_ERROR,
     VERSION_KEY,
-    Incoming,
-    Plain,
-    Server,
-    correlated,
+    CallParams,
+    Era,
+    ListenParams,
+    Message,
+    NotAMessageError,
+    ProtocolError,
+    Reply,
+    RequestId,
+    error_reply,
+    read,
+    typed_params,
 )
-from kaizen_nexus.channels.mcp.server import Methods
-from kaizen_nexus.http.strict_json import StrictJsonError, check_keys
+from kaizen_nexus.channels.mcp.progress import reporter
+from kaizen_nexus.channels.mcp.server import Call, McpServer, protocol_error
+from kaizen_nexus.http.strict_json import StrictJsonError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kaizen_nexus.channels.mcp.lines import Reader, Writer
 
 __all__ = ["Conversation"]
 
 GRACE = 1.0
 """Seconds that calls have to come to their end when the input has ended."""
 
+_EXEMPT = frozenset({"initialize", "ping"})
+"""What may be asked for before the handshake."""
+
 logger = logging.getLogger("kaizen_nexus.mcp")
 
 
 class Conversation:
-    """The messages of a client, from the first to the end of the input.
+    """The messages of a client, and what is running for it.
 
-    Until the SDK has agreed with the client on a version of the protocol no call is plain.
+    The first request decides the era: it has an envelope, or it does not.
 
     Parameters
     ----------
-    server, methods
-        What is served, by the SDK and without it.
+    server, changes
+        What is served, and who tells of changed tools.
     reader, writer
         The pipes.
     """
 
     def __init__(
-        self, server: Server, methods: Methods, reader: LineReader, writer: LineWriter
+        self, server: McpServer, changes: ToolChanges, reader: Reader, writer: Writer
     ) -> None:
         self._server = server
-        self._methods = methods
+        self._changes = changes
         self._reader = reader
         self._writer = writer
-        self._calls: PlainCalls | None = None
-        self._running = RunningCalls(writer)
-        self._has_begun = False
-        self._handshake: int | str | None = None
-        """The id of the ``initialize`` that is not answered yet."""
-        self._called: set[int | str] = set()
-        """The ids of calls that the SDK has not answered yet."""
-        self._answered = asyncio.Event()
+        self._era: Era | None = None
+        self._has_shaken_hands = False
+        self._listener: asyncio.Task[None] | None = None
+        """What tells a client that began with a handshake of changes."""
+        self._running: dict[RequestId | None, _Running] = {}
+        self._settled = asyncio.Event()
 
     async def run(self) -> None:
         """Answer until the input ends, and cancel what is still running a second later."""
-        requests, incoming = anyio.create_memory_object_stream[object]()
-        outgoing, replies = anyio.create_memory_object_stream[object]()
-        async with anyio.create_task_group() as writing:
-            writing.start_soon(self._write, replies)
-            async with outgoing, anyio.create_task_group() as reading:
-                reading.start_soon(self._read, requests)
-                await self._server.serve((incoming, outgoing))
-                reading.cancel_scope.cancel()
+        try:
+            while (line := await self._read()) is not None:
+                if line:
+                    self._receive(line)
+                # What was begun goes as far as it can, before the next message is looked at.
+                await asyncio.sleep(0)
+                # A client that takes no answers is not asked for more requests.
+                await self._writer.ready()
+            if not self._writer.is_closed:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._all_settled(), GRACE)
+        finally:
+            self._stop()
+            # What was cancelled may still print, which must not follow on standard output.
+            await asyncio.sleep(0)
         await self._writer.flushed()
 
-    async def _read(self, requests: MemoryObjectSendStream[object]) -> None:
-        async with requests:
-            try:
-                while True:
-                    try:
-                        line = await self._reader.read()
-                    except LineTooLongError:
-                        self._refuse(None, INVALID_REQUEST, "Invalid request: the line is too long")
-                        continue
-                    if line is None:
-                        break
-                    if self._start(line):
-                        # It goes as far as it can at once, before the next one is looked at.
-                        await asyncio.sleep(0)
-                    elif (message := self._decode(line)) is not None:
-                        self._observe(message)
-                        await requests.send(message.message)
-                    # A client that takes no answers is not asked for more requests.
-                    await self._writer.ready()
-                if not self._writer.is_closed:
-                    with anyio.move_on_after(GRACE):
-                        await self._all_answered()
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await self._running.stop()
-
-    async def _all_answered(self) -> None:
-        await self._running.finished()
-        while self._called:
-            self._answered.clear()
-            await self._answered.wait()
-
-    async def _write(self, replies: MemoryObjectReceiveStream[object]) -> None:
-        async with replies:
-            async for reply in replies:
-                line = SDK.codec.encode(reply).encode()
-                if self._handshake is not None:
-                    self._notice_version(line)
-                if self._called:
-                    self._notice_answer(line)
-                self._writer.write(line + b"\n")
-                await self._writer.ready()
-
-    def _start(self, line: bytes) -> bool:
-        """Begin to answer a plain call; whether it is one."""
-        if self._calls is None or self._calls.are_observed():
-            return False
-        call = self._calls.read(line, LOCAL)
-        if call is None:
-            return False
-        self._running.start(self._calls, call)
-        return True
-
-    def _decode(self, line: bytes) -> Incoming | None:
-        """Return a message for the SDK; None if there is none, which a request is told."""
+    async def _read(self) -> bytes | None:
+        """Return the next line, empty if it is refused; None after the last."""
         try:
-            check_keys(line)
+            line = await self._reader.read()
+        except LineTooLongError:
+            self._refuse(None, ProtocolError(INVALID_REQUEST, "The line is too long"))
+            return b""
+        return None if line is None else line.strip()
+
+    async def _all_settled(self) -> None:
+        while any(running.is_call for running in self._running.values()):
+            self._settled.clear()
+            await self._settled.wait()
+
+    def _stop(self) -> None:
+        if self._listener is not None:
+            self._listener.cancel()
+        closed = ProtocolError(CONNECTION_CLOSED, "Connection closed")
+        for running in list(self._running.values()):
+            running.cancel()
+            if running.is_call:
+                self._refuse(running.request_id, closed)
+        self._running.clear()
+
+    def _receive(self, line: bytes) -> None:
+        try:
+            message = read(line)
         except StrictJsonError as error:
             request_id = _request_id(line)
             if request_id is not None:
-                self._refuse(request_id, PARSE_ERROR, f"Parse error: {error}")
-            return None
+                self._refuse(request_id, ProtocolError(PARSE_ERROR, f"Parse error: {error}"))
+            return
+        except NotAMessageError as error:
+            # It cannot be answered without an id.
+            logger.debug("dropped a line that is not a message: %s", error)
+            return
+        if message.method is UNSET:
+            return  # an answer, and the server asks for nothing
+        if message.request_id is None:
+            self._notice(message)
+            return
         try:
-            return SDK.codec.decode(line.decode(errors="replace"))
-        except (ValueError, RecursionError) as error:
-            # It cannot be answered: what is no message has no id.
-            logger.debug("dropped what is no message: %s", error)
-            return None
+            self._answer(message, message.request_id)
+        except Exception as error:
+            self._write(protocol_error(message.request_id, error))
 
-    def _refuse(self, request_id: int | str | None, code: int, message: str) -> None:
-        logger.warning("refused a message: %s", message)
-        error = {"code": code, "message": message}
-        reply = {"jsonrpc": "2.0", "id": request_id, "error": error}
-        self._writer.write(msgspec.json.encode(reply) + b"\n")
-
-    def _observe(self, message: Incoming) -> None:
-        """Follow what the SDK will make of a message."""
+    def _notice(self, message: Message) -> None:
+        """Do what a notification says."""
         if message.method == "notifications/cancelled":
-            request_id = message.params.get("requestId")
-            if isinstance(request_id, int | str) and not isinstance(request_id, bool):
-                self._running.cancel(request_id)
-                self._settle(request_id)
-        elif message.request_id is not None:
-            if message.method == METHOD:
-                self._called.add(correlated(message.request_id))
-            if message.method == "initialize":
-                self._handshake = message.request_id
-                self._calls = None
-            elif not self._has_begun and _is_enveloped(message):
-                self._calls = self._plain_calls(self._server.plain)
-            # The first request decides of the era.
-            self._has_begun = True
+            request_id = (message.params or {}).get("requestId")
+            if isinstance(request_id, (int, str)) and not isinstance(request_id, bool):
+                running = self._running.pop(_correlated(request_id), None)
+                if running is not None:
+                    running.cancel()
+                    self._settled.set()
+        elif (
+            message.method == "notifications/initialized"
+            and self._has_shaken_hands
+            and self._listener is None
+        ):
+            self._listener = asyncio.create_task(self._tell(lambda: CHANGED))
 
-    def _notice_version(self, line: bytes) -> None:
-        """Look for the answer to the handshake, which says what was agreed on."""
+    def _answer(self, message: Message, request_id: RequestId) -> None:
+        """Answer a request, or begin to.
+
+        Raises
+        ------
+        ProtocolError
+            It is refused.
+        """
+        era = self._agree_on(message)
+        params = typed_params(era, message)
+        if era is HANDSHAKE and not self._has_shaken_hands and message.method not in _EXEMPT:
+            raise ProtocolError(INVALID_PARAMS, "Begin with the initialize handshake", "")
+        if isinstance(params, ListenParams):
+            self._listen(Listening(request_id, params), request_id)
+        elif isinstance(params, CallParams):
+            call = self._server.call(era, message, params, LOCAL)
+            if isinstance(call, Reply):
+                self._write(call)
+            else:
+                self._call(call)
+        else:
+            self._write(self._server.reply(era, message, params, LOCAL, pushes=True))
+            self._has_shaken_hands |= message.method == "initialize"
+
+    def _agree_on(self, message: Message) -> Era:
+        """Return the era, which the first request decides and no later one changes.
+
+        Raises
+        ------
+        ProtocolError
+            The request is one of the other era, or of a version that is not known.
+        """
+        is_enveloped = isinstance(message.meta, dict) and VERSION_KEY in message.meta
+        begins = message.method == "initialize"
+        if self._era is None:
+            self._era = MODERN if is_enveloped and not begins else HANDSHAKE
+        if self._era is MODERN and begins:
+            requested = (message.params or {}).get("protocolVersion")
+            raise unsupported(requested if isinstance(requested, str) else "")
+        if self._era is MODERN:
+            check_envelope(message)
+        elif is_enveloped and not begins:
+            said = "this connection began with a handshake; leave the envelope out of _meta"
+            raise ProtocolError(INVALID_REQUEST, said)
+        return self._era
+
+    def _call(self, call: Call) -> None:
+        key = _correlated(call.request_id)
+        running = _Running(call.request_id, is_call=True)
+
+        def answered(reply: Reply) -> None:
+            self._write(reply)
+            if self._running.get(key) is running:
+                del self._running[key]
+            self._settled.set()
+
+        invocation = call.invocation
+        if call.params.token is not None and call.is_streaming:
+            invocation = call.with_client(emit=reporter(call.params.token, self._send))
+        run = self._server.start(call, invocation, answered)
+        if not run.ended:
+            running.cancel = run.give_up
+            # Of two with the same id the later one can be cancelled.
+            self._running[key] = running
+
+    def _listen(self, listening: Listening, request_id: RequestId) -> None:
+        subscription = self._changes.subscribe()
+        self._writer.write(listening.acknowledgement() + b"\n")
+        task = asyncio.create_task(self._tell(listening.notice, subscription, listening.farewell))
+        running = _Running(request_id, is_call=False)
+        running.cancel = task.cancel
+        self._running[_correlated(request_id)] = running
+
+    async def _tell(
+        self,
+        notice: Callable[[], bytes | None],
+        subscription: Subscription | None = None,
+        farewell: Callable[[], Reply] | None = None,
+    ) -> None:
+        """Tell the client of changes until there will be no more of them."""
+        told = self._changes.subscribe() if subscription is None else subscription
         try:
-            reply = _REPLY.decode(line)
-        except msgspec.ValidationError:  # a notification, or another answer
-            return
-        if reply.id == self._handshake:
-            self._handshake = None
-            if reply.result is not None:
-                version = reply.result.protocolVersion
-                self._calls = self._plain_calls(self._server.plain_after(version))
+            while not told.ended:
+                message = notice() if await told.changed() else None
+                if message is not None:
+                    await self._send(message)
+            if farewell is not None:
+                self._write(farewell())
+        finally:
+            self._changes.unsubscribe(told)
 
-    def _notice_answer(self, line: bytes) -> None:
-        try:
-            self._settle(_ANSWER.decode(line).id)
-        except msgspec.ValidationError:  # a notification
-            return
+    async def _send(self, message: bytes) -> None:
+        """Write a message, and wait while the client takes none."""
+        self._writer.write(message + b"\n")
+        await self._writer.ready()
 
-    def _settle(self, request_id: int | str) -> None:
-        self._called.discard(correlated(request_id))
-        self._answered.set()
+    def _write(self, reply: Reply) -> None:
+        self._writer.write(reply.body + b"\n")
 
-    def _plain_calls(self, plain: Plain | None) -> PlainCalls | None:
-        if plain is None:
-            return None
-        self._running.farewell = plain.hung_up
-        return PlainCalls(plain, self._methods)
+    def _refuse(self, request_id: RequestId | None, error: ProtocolError) -> None:
+        self._write(error_reply(request_id, error))
 
 
-class _Agreed(msgspec.Struct):
-    protocolVersion: str  # noqa: N815
+class _Running:
+    """What is running for a request."""
+
+    def __init__(self, request_id: RequestId | None, *, is_call: bool) -> None:
+        self.request_id = request_id
+        self.is_call = is_call
+        self.cancel: Callable[[], object] = partial(bool)
 
 
-class _Reply(msgspec.Struct):
-    id: int | str
-    result: _Agreed | None = None
-
-
-class _Answer(msgspec.Struct):
-    id: int | str
-
-
-class _Request(msgspec.Struct):
-    id: int | str
-    method: str
-
-
-_REPLY = msgspec.json.Decoder(_Reply)
-_ANSWER = msgspec.json.Decoder(_Answer)
-_REQUEST = msgspec.json.Decoder(_Request)
-
-
-def _request_id(line: bytes) -> int | str | None:
-    """Return the id of what cannot be read strictly, if it is a request."""
+def _correlated(request_id: RequestId | None) -> RequestId | None:
+    """Return what tells ids apart: some clients cancel as ``"7"`` what they sent as ``7``."""
     try:
-        return _REQUEST.decode(line).id
+        return request_id if request_id is None else int(request_id)
+    except ValueError:
+        return request_id
+
+
+def _request_id(line: bytes) -> RequestId | None:
+    """Return the id of a request that cannot be read strictly; None if it is not a request."""
+    try:
+        message = json.loads(line)
     except (ValueError, RecursionError):
         return None
-
-
-def _is_enveloped(message: Incoming) -> bool:
-    meta = message.params.get("_meta")
-    return isinstance(meta, dict) and VERSION_KEY in meta
+    if not isinstance(message, dict) or "method" not in message:
+        return None
+    request_id = message.get("id")
+    is_one = isinstance(request_id, (int, str)) and not isinstance(request_id, bool)
+    return request_id if is_one else None

@@ -1,58 +1,43 @@
-"""``/mcp``: the streamable HTTP transport as an ASGI application.
+"""``/mcp``: the streamable HTTP transport of both eras of the protocol, as an ASGI application.
 
-Handshake clients (protocol versions up to 2025-11-25) are served without transport sessions: the
-conversation's state is in the runtime's sessions, which outlive a connection, a restart and a
-change of worker, and which a tool's arguments name.
+There are no transport sessions: conversations are the runtime's sessions, which a tool's arguments
+name, and which outlive a connection, a restart and a change of worker.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import contextvars
-import logging
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-import anyio
-import msgspec
-
 from kaizen_nexus.channels.mcp.changes import ToolChanges
-from kaizen_nexus.channels.mcp.plain_http import PlainRequests, again
-from kaizen_nexus.channels.mcp.server import Methods, build_server
-from kaizen_nexus.http.body import (
-    DEFAULT_MAX_BODY,
-    BodyTooLargeError,
-    json_object,
-    receive_body,
-)
-from kaizen_nexus.http.credentials import caller_of
+from kaizen_nexus.channels.mcp.exchange import PING_INTERVAL, Exchange
+from kaizen_nexus.channels.mcp.server import Call, McpServer
+from kaizen_nexus.channels.mcp.tools import CHANNEL
+from kaizen_nexus.http.body import BodyTooLargeError
 from kaizen_nexus.http.problems import problem_of, problem_response
-from kaizen_nexus.http.strict_json import LARGE, StrictJsonError, check_keys
-from kaizen_nexus.runtime.errors import AbandonedError
+from kaizen_nexus.runtime.errors import AbandonedError, ShuttingDownError
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from kaizen_nexus.channels.mcp.sdk.surface import HttpTransport
+    from kaizen_nexus.channels.mcp.messages import Reply
+    from kaizen_nexus.runtime.deployed import Channels
+    from kaizen_nexus.runtime.invocation import Invocation
+    from kaizen_nexus.runtime.run import Run
     from kaizen_nexus.runtime.service import Runtime
 
 __all__ = ["McpEndpoint"]
-
-STOP_TIMEOUT = 5.0
-"""Seconds that `McpEndpoint.stop` waits for requests which it has cancelled."""
-
-logger = logging.getLogger("kaizen_nexus.mcp")
 
 
 class McpEndpoint:
     """An ASGI application that speaks MCP at whatever path it is routed to.
 
-    Who may address it is for `AddressCheck` to say, ahead of it.
+    `AddressCheck`, ahead of it, decides who may address it.
 
-    Call `start` and `stop` from the app's lifespan. Where no lifespan runs, as when the app is
-    mounted in another, the first request starts it. It serves one event loop at a time, and may
-    be stopped and started again, on the same loop or another. Only `notify_tools_changed` may be
-    called from other threads.
+    It serves one event loop at a time, and may be stopped and started again, on the same loop or
+    another. Where no lifespan runs, as when the app is mounted in another, the first request starts
+    it. Only `notify_tools_changed` may be called from other threads.
 
     Parameters
     ----------
@@ -62,14 +47,16 @@ class McpEndpoint:
         How many bytes a request body may have; a longer one is answered 413.
     """
 
-    def __init__(self, runtime: Runtime, *, max_body: int = DEFAULT_MAX_BODY) -> None:
-        self._max_body = max_body
-        self._changes = ToolChanges()
-        self._methods = Methods(runtime)
-        self._server = build_server(runtime, self._changes, methods=self._methods)
-        self._plain = PlainRequests(self._server, self._methods, max_body)
-        self._run: _Run | None = None
-        self._stopped_on: asyncio.AbstractEventLoop | None = None
+    def __init__(self, runtime: Runtime, max_body: int) -> None:
+        self.server = McpServer(runtime)
+        self.changes = ToolChanges()
+        self.max_body = max_body
+        self._runtime = runtime
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_stopped = False
+        self._waiting: set[asyncio.Future[None]] = set()
+        """What requests wait for whose tools are running."""
+        runtime.registry.observe(self._deployed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -79,68 +66,17 @@ class McpEndpoint:
             # GET would open a stream for what only transport sessions have, DELETE end one.
             await problem_response(405, headers={"Allow": "POST"})(scope, receive, send)
             return
-        if self._stopped_on is asyncio.get_running_loop():
-            await self._refuse(scope, receive, send)
+        if self._is_stopped and self._loop is asyncio.get_running_loop():
+            await problem_response(503, detail="the server is stopping")(scope, receive, send)
             return
-        run = self._run_here()
-        await run.entered.wait()
-        if run.task.done():
-            await self._refuse(scope, receive, send)
-            return
-        with contextlib.ExitStack() as held:
-            try:
-                body = await self._checked(scope, receive, held)
-            except (AbandonedError, BodyTooLargeError, StrictJsonError) as error:
-                problem, _ = problem_of(error)
-                await problem(scope, receive, send)
-                return
-            message = {"type": "http.request", "body": body, "more_body": False}
-            headers = [header for header in scope["headers"] if header[0] != b"content-length"]
-            headers.append((b"content-length", b"%d" % len(body)))
-            scope = {**scope, "headers": headers}
-            await run.transport.handle_request(scope, again(message, receive), send)
-
-    async def _checked(self, scope: Scope, receive: Receive, held: contextlib.ExitStack) -> bytes:
-        """Return the body of a request, which the SDK reads as everybody else would.
-
-        The SDK has several copies of it at once. So what arguments there are in a large one is kept
-        from it, until what `held` is left, and something short stands for them.
-
-        Raises
-        ------
-        BodyTooLargeError, StrictJsonError
-            It is too long, would take too much memory, has too many values, or a key twice.
-        AbandonedError
-            The client has gone.
-        """
-        declared = dict(scope["headers"]).get(b"content-length")
-        body = await receive_body(receive, declared, self._max_body)
-        if len(body) <= LARGE:
-            check_keys(body)
-            return bytes(body)
-        message = json_object(body)
-        params = message.get("params")
-        arguments = params.get("arguments") if isinstance(params, dict) else None
-        if isinstance(params, dict) and isinstance(arguments, dict):
-            params["arguments"] = held.enter_context(
-                self._methods.hold(params.get("name"), arguments, caller_of(scope))
-            )
-        envelope = msgspec.json.encode(message)
-        if len(envelope) > LARGE:
-            raise BodyTooLargeError(LARGE)
-        return envelope
-
-    async def answer_plain(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
-        """Answer a call that needs nothing of the SDK, in the same way.
-
-        Returns
-        -------
-        Receive or None
-            None if it was answered; otherwise where to receive it from, for whatever is to.
-        """
-        if self._run is None or not self._run.is_serving():
-            return receive
-        return await self._plain.answer(scope, receive, send)
+        self._claim_loop()
+        try:
+            await Exchange(self, scope, receive, send).answer()
+        except (AbandonedError, BodyTooLargeError) as error:
+            problem, _ = problem_of(error)
+            await problem(scope, receive, send)
+        except ShuttingDownError:
+            await problem_response(503, detail="the server is stopping")(scope, receive, send)
 
     async def start(self) -> None:
         """Get ready to serve on this event loop; nothing happens if it is being served already.
@@ -150,13 +86,10 @@ class McpEndpoint:
         RuntimeError
             Another event loop is being served.
         """
-        self._stopped_on = None
-        await self._run_here().entered.wait()
+        self._claim_loop()
 
     async def stop(self) -> None:
-        """End open streams, cancel what handshake clients are waiting for, and refuse the rest.
-
-        Returns within 5 seconds, even if an agent resists being cancelled.
+        """End open streams, answer the requests that are waiting, and refuse further ones.
 
         Raises
         ------
@@ -164,88 +97,99 @@ class McpEndpoint:
             Another event loop is being served.
         """
         loop = asyncio.get_running_loop()
-        run = self._run
-        if run is not None and run.loop is not loop and run.is_alive():
+        if self._loop not in (None, loop) and self._is_serving():
             raise RuntimeError("stop() must be called on the event loop that is served")
-        self._stopped_on = loop
-        self._run = None
-        if run is not None and run.loop is loop:
-            self._changes.end_subscriptions()
-            await run.stop()
+        self._loop, self._is_stopped = loop, True
+        self.changes.close()
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_exception(ShuttingDownError())
 
     def end_subscriptions(self) -> None:
-        """Close the streams of subscribed clients, and nothing else; on the event loop served.
+        """Close the streams of subscribed clients, and nothing else.
 
         A server that lets connections finish before it ends the lifespan would wait for them.
         """
-        self._changes.end_subscriptions()
+        self.changes.close()
 
     def notify_tools_changed(self) -> None:
-        """Tell subscribed clients that the list of tools is another one now; from any thread."""
-        self._changes.notify()
+        """Tell subscribed clients that the tools have changed; from any thread."""
+        self.changes.notify()
 
-    def _run_here(self) -> _Run:
-        """Return the run on this event loop; begin one if there is none."""
-        run = self._run
-        if run is not None and run.is_alive():
-            if run.loop is asyncio.get_running_loop():
-                return run
-            raise RuntimeError("the MCP endpoint is already serving another event loop")
-        transport = self._server.http_transport(max_body=self._max_body)
-        self._run = run = _Run(transport, self._changes)
-        return run
+    @property
+    def is_serving_here(self) -> bool:
+        """Whether requests on this event loop are answered."""
+        return self._loop is asyncio.get_running_loop() and not self._is_stopped
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = problem_response(503, detail="the server is stopping")
-        await response(scope, receive, send)
+    def _is_serving(self) -> bool:
+        return self._loop is not None and not self._is_stopped and self._loop.is_running()
 
+    def _claim_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            if self._is_serving():
+                raise RuntimeError("the MCP endpoint is already serving another event loop")
+            self._waiting = set()
+        self._loop, self._is_stopped = loop, False
 
-class _Run:
-    """The time between one start and one stop: a transport, and the task that owns it.
+    def _deployed(self, before: Channels, after: Channels) -> None:
+        """Tell subscribed clients of a change, unless they would not see any."""
+        former, tool = before.get(CHANNEL), after.get(CHANNEL)
+        if tool is not former and (
+            tool is None or former is None or tool.workflow.plan is not former.workflow.plan
+        ):
+            self.changes.notify()
 
-    The transport's task group must be left by the task that entered it, and neither `start` nor a
-    request is sure to be there at the end; so a task of its own is.
-    """
+    async def run(
+        self,
+        call: Call,
+        invocation: Invocation,
+        ping: Callable[[], Awaitable[None]] | None = None,
+    ) -> Reply:
+        """Run a tool and return the answer.
 
-    def __init__(self, transport: HttpTransport, changes: ToolChanges) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.transport = transport
-        self.entered = asyncio.Event()
-        """Set once requests can be handled, or never will be."""
-        self._changes = changes
-        self._stopping = asyncio.Event()
-        # In a context of its own: that of the first request must not live as long as the server.
-        self.task: asyncio.Task[None] = contextvars.Context().run(
-            self.loop.create_task, self._own()
-        )
+        Parameters
+        ----------
+        call, invocation
+            What to run.
+        ping
+            Called now and then while it runs.
 
-    def is_alive(self) -> bool:
-        """Whether requests on `loop` can be handled."""
-        return not self.task.done() and not self.loop.is_closed()
+        Raises
+        ------
+        ShuttingDownError
+            `stop` was called meanwhile, and the run given up.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def is_serving(self) -> bool:
-        """Whether requests on this event loop can be handled, and at once."""
-        return (
-            self.entered.is_set()
-            and not self.task.done()
-            and self.loop is asyncio.get_running_loop()
-        )
+        def ended(_: Run) -> None:
+            if not done.done():
+                done.set_result(None)
 
-    async def stop(self) -> None:
-        """Leave the transport's task group, cancelling what is in it."""
-        self._stopping.set()
-        done, _ = await asyncio.wait({self.task}, timeout=STOP_TIMEOUT)
-        if not done:
-            logger.warning("MCP requests resist being cancelled for %s seconds", STOP_TIMEOUT)
-        elif not self.task.cancelled() and (error := self.task.exception()) is not None:
-            logger.error("the MCP endpoint failed", exc_info=error)
+        run = self._runtime.start(invocation, ended)
+        if not run.ended:
+            self._waiting.add(done)
+            try:
+                while ping is not None and not done.done():
+                    await asyncio.wait({done}, timeout=PING_INTERVAL)
+                    if not done.done():
+                        await ping()
+                await done
+            except BaseException:
+                run.give_up()
+                raise
+            finally:
+                self._waiting.discard(done)
+        return self.server.outcome(call, run.outcome)
 
-    async def _own(self) -> None:
-        try:
-            async with self.transport.run(), anyio.create_task_group() as tasks:
-                tasks.start_soon(self._changes.deliver)
-                self.entered.set()
-                await self._stopping.wait()
-                tasks.cancel_scope.cancel()
-        finally:
-            self.entered.set()
+    def run_stdio(self, begin: Callable[[], None]) -> None:
+        """Serve one client over standard input and output until it hangs up, or a signal.
+
+        Parameters
+        ----------
+        begin
+            Called when serving begins.
+        """
+        from kaizen_nexus.channels.mcp.stdio import run_stdio
+
+        run_stdio(self.server, self.changes, begin, max_line=self.max_body)

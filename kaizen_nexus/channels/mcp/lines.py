@@ -10,9 +10,19 @@ import asyncio
 import os
 import select
 import stat
+import threading
 from collections.abc import Callable
+from typing import BinaryIO, Protocol
 
-__all__ = ["LineReader", "LineTooLongError", "LineWriter"]
+__all__ = [
+    "LineReader",
+    "LineTooLongError",
+    "LineWriter",
+    "Reader",
+    "StreamReader",
+    "StreamWriter",
+    "Writer",
+]
 
 CHUNK = 64 * 1024
 MAX_BACKLOG = 1024 * 1024
@@ -23,22 +33,53 @@ class LineTooLongError(ValueError):
     """A line was left out."""
 
 
-class LineReader:
-    """Reads lines from a file descriptor; POSIX only, on one event loop.
+class Reader(Protocol):
+    """Reads lines."""
+
+    async def read(self) -> bytes | None:
+        """Return the next line; None after the last."""
+
+    def end(self) -> None:
+        """Read nothing more."""
+
+
+class Writer(Protocol):
+    """Writes lines."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more is written, or could be."""
+
+    def write(self, line: bytes) -> None:
+        """Write a line."""
+
+    async def ready(self) -> None:
+        """Wait while much is waiting to be written."""
+
+    async def flushed(self) -> None:
+        """Wait until all is written, or lost."""
+
+    def close(self) -> None:
+        """Write nothing more."""
+
+
+class _Lines:
+    """The lines of what a transport reads.
 
     Parameters
     ----------
-    fd
-        The descriptor, which stays the caller's.
     max_line
         How many bytes a line may have. Up to twice as many are read ahead.
     """
 
-    def __init__(self, fd: int, max_line: int) -> None:
+    def __init__(self, max_line: int) -> None:
         self._reader = asyncio.StreamReader(max_line)
-        self._input = _Input(fd, self._reader)
-        self._reader.set_transport(self._input)
-        self._input.resume_reading()
+        self._input: asyncio.ReadTransport
+
+    def _begin(self, transport: asyncio.ReadTransport) -> None:
+        self._input = transport
+        self._reader.set_transport(transport)
+        transport.resume_reading()
 
     async def read(self) -> bytes | None:
         """Return the next line, with its end if it has one; None after the last.
@@ -65,6 +106,124 @@ class LineReader:
     def end(self) -> None:
         """Read nothing more from the descriptor, as if it had ended."""
         self._input.close()
+
+
+class LineReader(_Lines):
+    """Reads lines from a file descriptor; POSIX only, on one event loop.
+
+    Parameters
+    ----------
+    fd
+        The descriptor, which stays the caller's.
+    max_line
+        How many bytes a line may have. Up to twice as many are read ahead.
+    """
+
+    def __init__(self, fd: int, max_line: int) -> None:
+        super().__init__(max_line)
+        self._begin(_Input(fd, self._reader))
+
+
+class StreamReader(_Lines):
+    """Reads lines from a file object, in a thread: where descriptors cannot be waited for.
+
+    Parameters
+    ----------
+    stream
+        The file.
+    max_line
+        How many bytes a line may have. Up to twice as many, and 64 KiB, are read ahead.
+    """
+
+    def __init__(self, stream: BinaryIO, max_line: int) -> None:
+        super().__init__(max_line)
+        self._begin(_ThreadedInput(stream, self._reader))
+
+
+class _ThreadedInput(asyncio.ReadTransport):
+    """Feeds what a thread reads from a file to a stream."""
+
+    def __init__(self, stream: BinaryIO, reader: asyncio.StreamReader) -> None:
+        super().__init__()
+        self._stream = stream
+        self._reader = reader
+        self._loop = asyncio.get_running_loop()
+        self._may_read = threading.Event()
+        self._is_closed = False
+        # A daemon, since nothing can wake it from reading.
+        threading.Thread(target=self._read, name="kaizen-nexus-stdin", daemon=True).start()
+
+    def pause_reading(self) -> None:
+        """Read nothing until told to resume."""
+        self._may_read.clear()
+
+    def resume_reading(self) -> None:
+        """Read when there is something to read."""
+        self._may_read.set()
+
+    def close(self) -> None:
+        """Read nothing more."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._reader.feed_eof()
+
+    def _read(self) -> None:
+        data = b" "
+        while data and not self._is_closed:
+            self._may_read.wait()
+            try:
+                data = os.read(self._stream.fileno(), CHUNK)
+            except OSError:  # it is not a descriptor's, or nobody is at the other end
+                data = self._stream.readline(CHUNK)
+            try:
+                self._loop.call_soon_threadsafe(self._feed, data)
+            except RuntimeError:  # the event loop has ended
+                return
+
+    def _feed(self, data: bytes) -> None:
+        if not data:
+            self.close()
+        elif not self._is_closed:
+            self._reader.feed_data(data)
+
+
+class StreamWriter:
+    """Writes lines to a file object, and waits for each: where descriptors cannot be waited for.
+
+    Parameters
+    ----------
+    stream
+        The file.
+    broken
+        Called when nobody reads any more.
+    """
+
+    def __init__(self, stream: BinaryIO, broken: Callable[[], None]) -> None:
+        self._stream = stream
+        self._broken = broken
+        self.is_closed = False
+        """Whether nothing more is written, or could be."""
+
+    def write(self, line: bytes) -> None:
+        """Write a line, its end included."""
+        if self.is_closed:
+            return
+        try:
+            self._stream.write(line)
+            self._stream.flush()
+        except (OSError, ValueError):
+            self.is_closed = True
+            self._broken()
+
+    async def ready(self) -> None:
+        """Return at once: nothing waits to be written."""
+
+    async def flushed(self) -> None:
+        """Return at once: nothing waits to be written."""
+
+    def close(self) -> None:
+        """Write nothing more."""
+        self.is_closed = True
 
 
 class _Input(asyncio.ReadTransport):

@@ -1,34 +1,42 @@
-"""The SDK's server, with a runtime behind its tools."""
+"""What the server does for a client: each method of the protocol, whatever the transport."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import secrets
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
+from kaizen_nexus import __version__
 from kaizen_nexus._errors import NexusError
 from kaizen_nexus.access.errors import ForbiddenError, UnauthenticatedError
 from kaizen_nexus.agents.errors import InputError, InvalidInputsError
-from kaizen_nexus.channels.mcp.progress import Emit, reporter
-from kaizen_nexus.channels.mcp.sdk import SDK
-from kaizen_nexus.channels.mcp.sdk.surface import (
+from kaizen_nexus.channels.mcp.messages import (
+    HANDSHAKE,
     INTERNAL_ERROR,
     INVALID_PARAMS,
-    Identity,
+    KEY,
+    MODERN,
+    CallParams,
+    Era,
+    InitializeParams,
     Json,
-    Progress,
+    ListParams,
+    Message,
     ProtocolError,
-    Server,
+    Reply,
+    RequestId,
+    error_reply,
+    result_reply,
 )
 from kaizen_nexus.channels.mcp.tools import (
     CHANNEL,
     PAGE_SIZE,
+    PublishedTool,
     ToolCatalogue,
     answer,
-    check_json,
     refusal,
 )
 from kaizen_nexus.runtime.errors import WorkflowNotFoundError
@@ -36,60 +44,60 @@ from kaizen_nexus.runtime.invocation import Invocation
 
 if TYPE_CHECKING:
     from kaizen_nexus.access.callers import Caller
-    from kaizen_nexus.channels.mcp.changes import ToolChanges
+    from kaizen_nexus.runtime.invocation import Result
+    from kaizen_nexus.runtime.run import Run
     from kaizen_nexus.runtime.service import Runtime
 
-__all__ = ["SERVER_NAME", "CallerGone", "Methods", "build_server"]
+__all__ = ["Call", "McpServer", "protocol_error"]
 
-SERVER_NAME = "kaizen-nexus"
 SHOWN_NAME = 128
 """How much of an unknown tool's name is repeated in the error."""
-
-MIRRORED = 8 * 1024
-"""Characters of a text that a header can repeat."""
-_HELD = "kaizen_nexus/held"
-
-CallerGone: TypeAlias = Callable[[], Awaitable[object]]
-
-logger = logging.getLogger("kaizen_nexus.mcp")
-
-_INSTRUCTIONS = (
+SERVER_INFO: Json = {"name": "kaizen-nexus", "version": __version__}
+INSTRUCTIONS = (
     "Each tool runs one agent. To hold a conversation, pass the session_id of an answer to the "
     'next call, of the same tool or another; "new" starts a conversation.'
 )
+_STAMP: Json = {f"{KEY}serverInfo": SERVER_INFO}
+_FRESHNESS: Json = {"ttlMs": 0, "cacheScope": "private"}
+"""How long a list is good for: it may change at any moment, and other callers see another one."""
+
+logger = logging.getLogger("kaizen_nexus.mcp")
 
 
-def build_server(
-    runtime: Runtime,
-    changes: ToolChanges,
-    *,
-    name: str = SERVER_NAME,
-    methods: Methods | None = None,
-) -> Server:
-    """Return a server whose tools are the workflows deployed on the MCP channel.
+class Call(NamedTuple):
+    """A call of a tool that may be run: there is such a tool, and the caller may use it."""
 
-    What is deployed later is served too. The server keeps no state between requests, and may
-    serve one connection after another, and HTTP besides, but on one event loop at a time.
+    request_id: RequestId | None
+    era: Era
+    params: CallParams
+    tool: PublishedTool
+    invocation: Invocation
+    """What to run; `with_client` adds what depends on the connection."""
 
-    Parameters
-    ----------
-    runtime
-        What runs the workflows.
-    changes
-        Who is told of changed tools.
-    name
-        How the server introduces itself.
-    methods
-        What it does for its clients, if that is needed elsewhere, too.
-    """
-    from kaizen_nexus import __version__
+    @property
+    def is_streaming(self) -> bool:
+        """Whether the tool makes its result piece by piece."""
+        return self.invocation.deployment.workflow.is_streaming
 
-    identity = Identity(name, __version__, _INSTRUCTIONS)
-    return SDK.server(identity, methods or Methods(runtime), changes.subscriptions)
+    def with_client(
+        self,
+        gone: Callable[[], Awaitable[object]] | None = None,
+        emit: Callable[[bytes], Awaitable[None]] | None = None,
+    ) -> Invocation:
+        """Return what to run for a client.
+
+        Parameters
+        ----------
+        gone
+            Returns when the client has hung up and wants no answer.
+        emit
+            Takes each piece of the result.
+        """
+        return msgspec.structs.replace(self.invocation, caller_gone=gone, emit=emit)
 
 
-class Methods:
-    """The methods of the protocol that concern tools.
+class McpServer:
+    """The methods of both eras of the protocol; it keeps no state between requests.
 
     Parameters
     ----------
@@ -102,156 +110,154 @@ class Methods:
     def __init__(self, runtime: Runtime, page_size: int = PAGE_SIZE) -> None:
         self._runtime = runtime
         self._catalogue = ToolCatalogue(runtime.registry, page_size)
-        self._held: dict[str, Json] = {}
 
-    @contextlib.contextmanager
-    def hold(self, name: object, arguments: Json, caller: Caller) -> Iterator[Json]:
-        """Keep what the SDK would copy, and give it something short until the block ends.
+    def reply(
+        self, era: Era, message: Message, params: Any, caller: Caller, *, pushes: bool
+    ) -> Reply:
+        """Answer a request other than ``tools/call`` and ``subscriptions/listen``.
 
         Parameters
         ----------
-        name
-            Which tool the arguments are for.
-        arguments
-            They come from text that a strict parser has read.
+        era
+            How the client speaks.
+        message, params
+            The request, and its parameters with their types.
         caller
-            Who calls it.
+            Who sent it.
+        pushes
+            Whether a client that began with a handshake is told when the tools change.
+
+        Raises
+        ------
+        ProtocolError
+            It is refused.
         """
-        token = secrets.token_urlsafe()
-        repeats = isinstance(name, str) and not self.is_plain(name, caller)
-        self._held[token] = arguments
-        try:
-            yield {**(_repeatable(arguments) if repeats else {}), _HELD: token}
-        finally:
-            self._held.pop(token, None)
+        if isinstance(params, ListParams):
+            result = self._list(params.cursor, caller) | (_FRESHNESS if era.is_enveloped else {})
+        elif isinstance(params, InitializeParams):
+            result = _hello(params.protocol_version, pushes)
+        elif era.is_enveloped:
+            result = _discovery()
+        else:
+            result = {}
+        return result_reply(message.request_id, completed(era, result))
 
-    def input_schema(self, name: str) -> Mapping[str, Any] | None:
-        """Return a tool's input schema without listing all tools, as the SDK otherwise does."""
-        try:
-            schema: Json = self._catalogue.find(name).tool["inputSchema"]
-        except WorkflowNotFoundError:
-            return None
-        return schema
+    def call(self, era: Era, message: Message, params: CallParams, caller: Caller) -> Call | Reply:
+        """Return what a ``tools/call`` asks for, or why it is refused.
 
-    async def list_tools(self, cursor: str | None, caller: Caller) -> Json:
-        """Answer ``tools/list``."""
+        What a model can mend, or should know, is a result that says so.
+
+        Raises
+        ------
+        ProtocolError
+            There is no such tool, which only a programmer can mend.
+        """
+        argument = ""
         try:
-            access = self._runtime.access
-            tools, following = self._catalogue.page(cursor, partial(access.allows, caller))
+            deployment = self._runtime.find(caller, params.name, CHANNEL)
+            tool = self._catalogue.publish(deployment)
+            argument = tool.session_argument
+            inputs = params.arguments or {}
+            invocation = Invocation(
+                deployment=deployment,
+                channel=CHANNEL,
+                session_id=_session_id(inputs, argument),
+                inputs=inputs,
+                caller=caller,
+            )
+        except Exception as error:
+            return _failure(message.request_id, era, params.name, argument, error)
+        return Call(message.request_id, era, params, tool, invocation)
+
+    def outcome(self, call: Call, outcome: Callable[[], Result]) -> Reply:
+        """Return the answer to a call.
+
+        Parameters
+        ----------
+        call
+            What was run.
+        outcome
+            Returns the result, or raises why there is none.
+        """
+        try:
+            result = answer(outcome())
+        except Exception as error:
+            name = call.params.name
+            return _failure(call.request_id, call.era, name, call.tool.session_argument, error)
+        return _result(call.request_id, call.era, result)
+
+    def start(self, call: Call, invocation: Invocation, answered: Callable[[Reply], None]) -> Run:
+        """Run a call; `answered` takes the answer once, unless the run is given up."""
+
+        def ended(run: Run) -> None:
+            answered(self.outcome(call, run.outcome))
+
+        return self._runtime.start(invocation, ended)
+
+    def _list(self, cursor: str | None, caller: Caller) -> Json:
+        try:
+            shown = partial(self._runtime.access.allows, caller)
+            tools, following = self._catalogue.page(cursor, shown)
         except ValueError as error:
             raise ProtocolError(INVALID_PARAMS, f"Invalid cursor: {error}") from None
         return {"tools": tools, **({"nextCursor": following} if following else {})}
 
-    def is_streaming(self, name: str) -> bool:
-        """Whether there is such a tool, and it makes its result piece by piece."""
-        deployment = self._runtime.registry.channels_of(name).get(CHANNEL)
-        return deployment is not None and deployment.workflow.is_streaming
 
-    async def call_tool(
-        self, name: str, arguments: Json, caller: Caller, progress: Progress | None = None
-    ) -> Json:
-        """Answer ``tools/call``.
-
-        What a model can mend, or should know, is a result; what only a programmer can mend is a
-        protocol error.
-        """
-        emit = None if progress is None else reporter(progress)
-        token = arguments.get(_HELD)
-        held = self._held.pop(token, None) if isinstance(token, str) else None
-        if held is not None:
-            return await self._call(name, held, caller, checked=True, emit=emit)
-        return await self._call(name, arguments, caller, emit=emit)
-
-    async def call_plain(
-        self, name: str, arguments: Json, caller: Caller, caller_gone: CallerGone | None = None
-    ) -> Json:
-        """Answer the same with JSON text as the structured content.
-
-        The arguments come from text that a strict parser has read. `caller_gone` returns when
-        nobody waits for the answer any more, where nothing cancels the call then.
-        """
-        return await self._call(
-            name, arguments, caller, checked=True, plain=True, caller_gone=caller_gone
-        )
-
-    def is_plain(self, name: str, caller: Caller) -> bool:
-        """Whether the caller may call it, and none of its arguments is repeated in a header."""
-        if not self._runtime.access.allows(caller, name):
-            return False  # as if there were none: the answers are the same to the byte
-        try:
-            return self._catalogue.find(name).is_plain
-        except WorkflowNotFoundError:
-            return False
-
-    async def _call(
-        self,
-        name: str,
-        arguments: Json,
-        caller: Caller,
-        *,
-        checked: bool = False,
-        plain: bool = False,
-        emit: Emit | None = None,
-        caller_gone: CallerGone | None = None,
-    ) -> Json:
-        try:
-            deployment = self._runtime.find(caller, name, CHANNEL)
-            argument = self._catalogue.find(name).session_argument
-            ask = partial(
-                Invocation,
-                deployment=deployment,
-                channel=CHANNEL,
-                caller=caller,
-                emit=emit,
-                caller_gone=caller_gone,
-            )
-            return await self._execute(ask, arguments, argument, checked=checked, plain=plain)
-        except (ForbiddenError, UnauthenticatedError) as error:
-            return refusal(error, "")
-        except WorkflowNotFoundError:
-            raise ProtocolError(INVALID_PARAMS, f"Unknown tool: {name[:SHOWN_NAME]}") from None
-        except Exception:
-            # The SDK would show a handshake client the exception's own text.
-            logger.exception("calling the tool %r failed", name)
-            raise ProtocolError(INTERNAL_ERROR, "The server failed; its log says why") from None
-
-    async def _execute(
-        self,
-        ask: Callable[..., Invocation],
-        arguments: Json,
-        session_argument: str,
-        *,
-        checked: bool,
-        plain: bool,
-    ) -> Json:
-        session_id = arguments.pop(session_argument, None)
-        try:
-            if not checked:
-                check_json(arguments)
-            if session_id is not None and not isinstance(session_id, str):
-                wrong = InputError(f"/{session_argument}", "Expected `str`")
-                raise InvalidInputsError((wrong,))
-            invocation = ask(inputs=arguments, session_id=session_id)
-            return answer(await self._runtime.execute(invocation), decoded=not plain)
-        except WorkflowNotFoundError:
-            raise
-        except NexusError as error:
-            return refusal(error, session_argument)
+def completed(era: Era, result: Json, meta: Json | None = None) -> Json:
+    """Return a result with what all results of an era have."""
+    if not era.is_enveloped:
+        return result
+    return {"resultType": "complete", "_meta": {**(meta or {}), **_STAMP}, **result}
 
 
-def _repeatable(arguments: Json) -> Json:
-    """Return the arguments that headers can repeat, at whatever depth, and no others."""
-    shown: Json = {}
-    pending = [(arguments, shown)]
-    while pending:
-        source, target = pending.pop()
-        for name, value in source.items():
-            if isinstance(value, dict):
-                target[name] = {}
-                pending.append((value, target[name]))
-            elif isinstance(value, str):
-                if len(value) <= MIRRORED:
-                    target[name] = value
-            elif not isinstance(value, list):
-                target[name] = value
-    return shown
+def protocol_error(request_id: RequestId | None, error: Exception) -> Reply:
+    """Return the error that answers a request; what it does not foresee is logged, not told."""
+    if not isinstance(error, ProtocolError):
+        logger.error("answering a request failed", exc_info=error)
+        error = ProtocolError(INTERNAL_ERROR, "The server failed; its log says why")
+    return error_reply(request_id, error)
+
+
+def _session_id(inputs: Json, argument: str) -> str | None:
+    """Take out of the arguments the one that names the session."""
+    session_id = inputs.pop(argument, None)
+    if session_id is not None and not isinstance(session_id, str):
+        raise InvalidInputsError((InputError(f"/{argument}", "Expected `str`"),))
+    return session_id
+
+
+def _failure(
+    request_id: RequestId | None, era: Era, name: str, argument: str, error: Exception
+) -> Reply:
+    if isinstance(error, WorkflowNotFoundError):
+        unknown = ProtocolError(INVALID_PARAMS, f"Unknown tool: {name[:SHOWN_NAME]}")
+        return error_reply(request_id, unknown)
+    if isinstance(error, (NexusError, ForbiddenError, UnauthenticatedError)):
+        return _result(request_id, era, refusal(error, argument))
+    return protocol_error(request_id, error)
+
+
+def _result(request_id: RequestId | None, era: Era, result: Any) -> Reply:
+    if era.is_enveloped:
+        result.result_type = "complete"
+        result.meta = _STAMP
+    return result_reply(request_id, result)
+
+
+def _hello(requested: str, pushes: bool) -> Json:
+    versions = HANDSHAKE.versions
+    return {
+        "protocolVersion": requested if requested in versions else versions[0],
+        "capabilities": {"tools": {"listChanged": pushes}},
+        "serverInfo": SERVER_INFO,
+        "instructions": INSTRUCTIONS,
+    }
+
+
+def _discovery() -> Json:
+    return {
+        "supportedVersions": list(MODERN.versions),
+        "capabilities": {"tools": {"listChanged": True}},
+        "instructions": INSTRUCTIONS,
+        **_FRESHNESS,
+    }

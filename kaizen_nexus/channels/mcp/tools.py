@@ -1,14 +1,13 @@
 """Workflows as tools: what is published of them, and how an answer or a refusal reads.
 
-A model is what reads the answers. It sees the session's id in every one, because the protocol
-carries no state between calls, and a refusal tells it what to change.
+A model reads the answers. Each one names the session, because the protocol carries no state
+between calls, and a refusal says what to change.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import msgspec
 
 from kaizen_nexus._errors import NexusError, SessionTableFullError
 from kaizen_nexus.agents.errors import InputError, InvalidInputsError
-from kaizen_nexus.http.strict_json import StrictJsonError, check
+from kaizen_nexus.channels.mcp.headers import Mirror, mirrors_of
 from kaizen_nexus.runtime.errors import (
     AgentFailedError,
     OverloadedError,
@@ -30,19 +29,17 @@ from kaizen_nexus.runtime.invocation import NEW_SESSION
 
 if TYPE_CHECKING:
     from kaizen_nexus.agents.workflow import Workflow
-    from kaizen_nexus.channels.mcp.sdk.surface import Json
+    from kaizen_nexus.channels.mcp.messages import Json
     from kaizen_nexus.runtime.deployed import Deployment
     from kaizen_nexus.runtime.invocation import Result
     from kaizen_nexus.runtime.registry import Registry
 
-__all__ = ["CHANNEL", "PublishedTool", "ToolCatalogue", "answer", "check_json", "refusal"]
+__all__ = ["CHANNEL", "PublishedTool", "ToolCatalogue", "ToolResult", "answer", "refusal"]
 
 CHANNEL = "mcp"
 PAGE_SIZE = 1_000
 
-_STRICT_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False)
 _SESSION_ARGUMENT = "session_id"
-_HEADER_KEY = b'"x-mcp-header"'
 _SESSION_SCHEMA = {
     "type": "string",
     "description": (
@@ -70,8 +67,8 @@ class PublishedTool:
     tool: Json
     session_argument: str
     """The argument that names the session; the agent's own inputs take precedence."""
-    is_plain: bool
-    """Whether no argument is to be repeated in a header, as a schema can demand."""
+    mirrors: tuple[Mirror, ...]
+    """The arguments that headers repeat."""
 
 
 class ToolCatalogue:
@@ -95,15 +92,12 @@ class ToolCatalogue:
             weakref.WeakKeyDictionary()
         )
 
-    def find(self, name: str) -> PublishedTool:
-        """Return the tool called `name`, in constant time.
-
-        Raises
-        ------
-        WorkflowNotFoundError
-            There is none.
-        """
-        return self._publish(self._registry.find(name, CHANNEL))
+    def publish(self, deployment: Deployment) -> PublishedTool:
+        """Return the tool that a deployment is."""
+        published = self._published.get(deployment)
+        if published is None:
+            published = self._published[deployment] = _describe(deployment.workflow)
+        return published
 
     def page(
         self, cursor: str | None, shown: Callable[[str], bool] = lambda _: True
@@ -125,61 +119,39 @@ class ToolCatalogue:
             names = [name for name in names if name > after]
         page = names[: self._page_size]
         following = _encode_cursor(page[-1]) if len(names) > len(page) else None
-        return [self._publish(deployments[name]).tool for name in page], following
-
-    def _publish(self, deployment: Deployment) -> PublishedTool:
-        published = self._published.get(deployment)
-        if published is None:
-            published = self._published[deployment] = _describe(deployment.workflow)
-        return published
+        return [self.publish(deployments[name]).tool for name in page], following
 
 
-def check_json(arguments: dict[str, Any]) -> None:
-    """Refuse what the SDK's parsers let through although it is no JSON, as other channels do.
-
-    Raises
-    ------
-    InvalidInputsError
-        The arguments hold NaN, an infinity or a lone surrogate, or are nested too deeply.
-    """
-    try:
-        # First: how deep the encoder itself can go depends on the interpreter.
-        check(arguments)
-        _STRICT_JSON.encode(arguments)
-    except StrictJsonError as error:
-        problem = str(error)
-    except ValueError:
-        problem = "NaN and infinities are not JSON"
-    else:
-        return
-    raise InvalidInputsError((InputError("", problem),))
+class _Text(msgspec.Struct):
+    text: str
+    type: str = "text"
 
 
-def answer(result: Result, *, decoded: bool = True) -> Json:
-    """Return a result in its envelope, structured and, for clients that show text, as JSON text.
+class _Envelope(msgspec.Struct):
+    result: msgspec.Raw
+    session_id: str | None
+    duration_ms: float
 
-    Parameters
-    ----------
-    result
-        What the runtime answered.
-    decoded
-        Whether the structured one is made of objects; else it is JSON text, to be encoded as it is.
-    """
+
+class ToolResult(msgspec.Struct, rename="camel", omit_defaults=True):
+    """What a call of a tool is answered with."""
+
+    content: list[_Text]
+    structured_content: msgspec.Raw | msgspec.UnsetType
+    is_error: bool
+    result_type: str | None = None
+    meta: Json | None = msgspec.field(default=None, name="_meta")
+
+
+def answer(result: Result) -> ToolResult:
+    """Return a result in its envelope, structured and, for clients that show text, as JSON text."""
     envelope = msgspec.json.encode(
-        {
-            "result": msgspec.Raw(result.body),
-            "session_id": result.session_id,
-            "duration_ms": result.duration_ns / 1e6,
-        }
+        _Envelope(msgspec.Raw(result.body), result.session_id, result.duration_ns / 1e6)
     )
-    return {
-        **_text(envelope.decode()),
-        "structuredContent": msgspec.json.decode(envelope) if decoded else msgspec.Raw(envelope),
-        "isError": False,
-    }
+    return ToolResult([_Text(envelope.decode())], msgspec.Raw(envelope), False)
 
 
-def refusal(error: NexusError, session_argument: str) -> Json:
+def refusal(error: NexusError, session_argument: str) -> ToolResult:
     """Return what a model needs to know to do better next time."""
     if isinstance(error, InvalidInputsError):
         lines = [f"- {_pointer(e)}: {e.message}" for e in error.errors]
@@ -188,7 +160,7 @@ def refusal(error: NexusError, session_argument: str) -> Json:
         problem = f"{error}."
     remedy = next((_REMEDIES[cls] for cls in type(error).__mro__ if cls in _REMEDIES), "")
     text = f"{problem}\n{remedy.format(argument=session_argument)}".rstrip()
-    return {**_text(text), "isError": True}
+    return ToolResult([_Text(text)], msgspec.UNSET, True)
 
 
 def _describe(workflow: Workflow) -> PublishedTool:
@@ -205,7 +177,7 @@ def _describe(workflow: Workflow) -> PublishedTool:
         },
         "outputSchema": _envelope_schema(workflow.output_schema),
     }
-    return PublishedTool(tool, argument, _HEADER_KEY not in msgspec.json.encode(inputs))
+    return PublishedTool(tool, argument, mirrors_of(inputs))
 
 
 def _envelope_schema(output: dict[str, Any]) -> dict[str, Any]:
@@ -226,10 +198,6 @@ def _envelope_schema(output: dict[str, Any]) -> dict[str, Any]:
         # References are absolute, so the definitions they mean belong at the root.
         schema["$defs"] = output["$defs"]
     return schema
-
-
-def _text(text: str) -> Json:
-    return {"content": [{"type": "text", "text": text}]}
 
 
 def _pointer(error: InputError) -> str:

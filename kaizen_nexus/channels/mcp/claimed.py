@@ -1,4 +1,4 @@
-"""Standard output that belongs to the protocol alone."""
+"""Standard input and output that belong to the protocol alone."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from kaizen_nexus.channels.mcp.stdin import STDERR
+__all__ = ["STDERR", "STDIN", "STDOUT", "claimed_stdin", "claimed_stdout"]
 
-__all__ = ["STDOUT", "claimed_stdout"]
-
-STDOUT = 1
+STDIN, STDOUT, STDERR = range(3)
 
 _claimed = threading.Lock()
 
@@ -66,3 +64,28 @@ def _diverted() -> Iterator[int]:
     finally:
         os.dup2(private, STDOUT)
         os.close(private)
+
+
+@contextlib.contextmanager
+def claimed_stdin() -> Iterator[int]:
+    """Have standard input to oneself; agents and their child processes find it empty meanwhile.
+
+    POSIX only.
+
+    Yields
+    ------
+    int
+        The file descriptor to read instead.
+    """
+    import fcntl
+
+    # Above the standard descriptors, of which one may be closed and would be taken for free.
+    private = fcntl.fcntl(STDIN, fcntl.F_DUPFD_CLOEXEC, STDERR + 1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    try:
+        os.dup2(nothing, STDIN)
+        yield private
+    finally:
+        os.dup2(private, STDIN)
+        os.close(private)
+        os.close(nothing)

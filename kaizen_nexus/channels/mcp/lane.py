@@ -1,0 +1,102 @@
+"""Plain calls of tools at the socket: one whole request, one answer, without ASGI."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kaizen_nexus.channels.mcp.exchange import (
+    JSON,
+    JSON_HEADERS,
+    era_of,
+    status_of,
+    takes_json,
+    types_in,
+)
+from kaizen_nexus.channels.mcp.headers import VERSION, check_envelope
+from kaizen_nexus.channels.mcp.messages import (
+    CallParams,
+    NotAMessageError,
+    ProtocolError,
+    Reply,
+    read,
+    typed_params,
+)
+from kaizen_nexus.http.strict_json import LARGE, StrictJsonError
+
+if TYPE_CHECKING:
+    from kaizen_nexus.channels.mcp.http import McpEndpoint
+    from kaizen_nexus.channels.mcp.messages import Era
+    from kaizen_nexus.channels.mcp.server import Call
+    from kaizen_nexus.http.server.lane import LaneRequest, LaneRun, Respond
+
+__all__ = ["McpLane"]
+
+
+class McpLane:
+    """Answers ``tools/call`` requests that ask for nothing but the result.
+
+    Everything else goes the general way, which reads the message again and gives the same answer.
+
+    Parameters
+    ----------
+    endpoint
+        What answers in the general way.
+    path
+        Where it answers.
+    """
+
+    def __init__(self, endpoint: McpEndpoint, path: str) -> None:
+        self._endpoint = endpoint
+        self._path = path
+
+    def begin(self, request: LaneRequest, respond: Respond) -> LaneRun | None:
+        """Begin to answer a request; None if it is not a plain call, and nothing has been done."""
+        headers = request.headers
+        if (
+            request.path != self._path
+            or len(request.body) > LARGE
+            or headers.get(b"content-type") != JSON
+            or not takes_json(types_in(headers.get(b"accept", b"")))
+            or not self._endpoint.is_serving_here
+        ):
+            return None
+        era = era_of(headers.get(VERSION))
+        call = self._read(era, request)
+        if call is None:
+            return None
+        answer = _Answer(era, respond)
+        run = self._endpoint.server.start(call, call.invocation, answer.give)
+        # Before 2026-07-28, a client that hangs up does not cancel.
+        return run if era.is_enveloped else answer
+
+    def _read(self, era: Era, request: LaneRequest) -> Call | None:
+        try:
+            message = read(request.body)
+            if message.method != "tools/call" or message.request_id is None:
+                return None
+            if era.is_enveloped:
+                check_envelope(message, request.headers.items())
+            params = typed_params(era, message)
+            if not isinstance(params, CallParams):
+                return None
+            call = self._endpoint.server.call(era, message, params, request.caller)
+        except (StrictJsonError, NotAMessageError, ProtocolError):
+            return None
+        if isinstance(call, Reply) or call.tool.mirrors:
+            return None
+        return None if call.is_streaming and params.token is not None else call
+
+
+class _Answer:
+    """Gives an answer, unless nobody is there to take it."""
+
+    def __init__(self, era: Era, respond: Respond) -> None:
+        self._era = era
+        self._respond: Respond | None = respond
+
+    def give(self, reply: Reply) -> None:
+        if self._respond is not None:
+            self._respond(status_of(self._era, reply), JSON_HEADERS, reply.body)
+
+    def give_up(self) -> None:
+        self._respond = None
