@@ -15,6 +15,7 @@ Every answer must have a status from 200 to 299 and contain the number of its re
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 import select
@@ -118,25 +119,8 @@ class Generator:
             self._poll.register(number, select.POLLIN)
         self._last_answer = time.perf_counter()
 
-    def closed(self, seconds: float) -> dict[str, Any]:
-        """Keep every connection busy for so long, then wait for the last answers."""
-        clock = time.perf_counter
-        latencies: list[float] = []
-        started = clock()
-        sent = len(self._connections)
-        for connection in self._connections:
-            connection.send(*self._requests.next(), clock())
-        while clock() < started + seconds:
-            for connection in self._answered(latencies):
-                connection.send(*self._requests.next(), clock())
-                sent += 1
-        # What the server has begun counts: its CPU time is compared with the answers.
-        while len(latencies) < sent:
-            self._answered(latencies)
-        return summary(latencies, clock() - started, offered=sent)
-
-    def open(self, seconds: float, rate: float, seed: int) -> dict[str, Any]:
-        """Send `rate` requests a second on average, however long the answers take."""
+    def run(self, seconds: float, rate: float | None, seed: int) -> dict[str, Any]:
+        """Send requests for so long: `rate` a second on average, or all that are answered."""
         clock = time.perf_counter
         gap = random.Random(seed).expovariate  # noqa: S311 - when to send, not a secret
         latencies: list[float] = []
@@ -144,27 +128,30 @@ class Generator:
         idle = deque(self._connections)
         offered = 0
         started = clock()
-        due = started + gap(rate)
         end = started + seconds
+        due = math.inf if rate is None else started + gap(rate)
         while True:
             now = clock()
-            while due <= now and due < end:
+            if rate is None and now < end:
+                waiting.extend([now] * len(idle))
+            while rate is not None and due <= now and due < end:
                 waiting.append(due)
-                offered += 1
                 due += gap(rate)
             while waiting and idle:
                 connection = idle.popleft()
                 connection.send(*self._requests.next(), waiting.popleft())
+                offered += 1
             idle.extend(self._answered(latencies))
             if now >= end:
                 finished = not waiting and len(idle) == len(self._connections)
-                if finished or now >= end + DRAIN:
+                # In a closed loop what the server has begun counts: its CPU time is compared.
+                if finished or (rate is not None and now >= end + DRAIN):
                     break
         # What is still without an answer has taken this long, at least.
         now = clock()
         busy = set(self._connections).difference(idle)
         unanswered = [now - at for at in (*waiting, *(c.due for c in busy))]
-        return summary(latencies, clock() - started, offered, unanswered)
+        return summary(latencies, clock() - started, offered + len(waiting), unanswered)
 
     def _answered(self, latencies: list[float]) -> list[Connection]:
         """Return the connections whose answer has come by now, after noting its latency."""
@@ -181,10 +168,10 @@ class Generator:
 
 
 def summary(
-    latencies: list[float], seconds: float, offered: int, unanswered: list[float] | None = None
+    latencies: list[float], seconds: float, offered: int, unanswered: list[float]
 ) -> dict[str, Any]:
     """Return what a run has to report; latencies are in seconds."""
-    ordered = sorted([*latencies, *(unanswered or ())])
+    ordered = sorted([*latencies, *unanswered])
 
     def percentile(percent: float) -> float:
         at: float = ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
@@ -205,11 +192,7 @@ def main() -> int:
     """Do what the plan says, and print the summary."""
     plan = json.load(sys.stdin)
     try:
-        generator = Generator(plan)
-        if plan["rate"] is None:
-            result = generator.closed(plan["seconds"])
-        else:
-            result = generator.open(plan["seconds"], plan["rate"], plan["seed"])
+        result = Generator(plan).run(plan["seconds"], plan["rate"], plan["seed"])
     except (BadAnswerError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from bench.comparing import duration, figures, number, spread
+from bench.comparing import duration, figures, number
+from bench.guide.assistant import within
 from bench.report import Row, Section
 from bench.serve.cases import Case
 from bench.serve.contenders import BARE, FASTAPI, OURS, Running
@@ -57,15 +59,9 @@ def overhead(
         pairs = zip(own.seconds, bare.seconds, strict=True)
         added = Sample(tuple(a - b for a, b in pairs))
         data[label] = {OURS: figures(own), BARE: figures(bare), "overhead": figures(added)}
-        rows.append(
-            Row(
-                f"{label} of the platform's overhead, at {number(rate)} requests a second",
-                f"{spread(added)}; {duration(own.median)} against {duration(bare.median)}",
-                f"under {duration(target)}",
-                added.median < target if scale.judged else None,
-                "" if scale.judged else UNJUDGED,
-            )
-        )
+        what = f"{label} of the platform's overhead, at {number(rate)} requests a second"
+        row = within(what, added, target, f"{duration(own.median)} against {duration(bare.median)}")
+        rows.append(row if scale.judged else replace(row, met=None, reason=UNJUDGED))
     return Section("Overhead at half of the maximum load", rows, {"overhead": data})
 
 

@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
 __all__ = ["HOST", "SERVERS", "Server", "ServerFailedError", "environment", "free_port"]
 
@@ -84,12 +83,7 @@ class Server:
             )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         process = self._running()
         self._signal(signal.SIGCONT)
         self._signal(signal.SIGTERM)

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from bench.comparing import Target, compare, compared, spread
-from bench.guide.assistant import Assistant, Config
+from bench.comparing import Target, compare
+from bench.guide.assistant import Assistant, Config, within
 from bench.guide.deployments import built_and_found
 from bench.guide.requests import serving, whole_process
 from bench.report import Row, Section
@@ -23,10 +23,6 @@ from bench.timing import Sample, alternate
 
 __all__ = ["starts"]
 
-SERVER_TARGET = 0.6
-FIRST_TARGET = 2e-3
-CACHED_TARGET = 100e-6
-IMPORT_TARGET = 15e-3
 POLL = 0.002
 PATIENCE = 60.0
 
@@ -52,13 +48,10 @@ def _server(scale: Scale, pythons: Mapping[str, str]) -> list[Row]:
     calls = {name: _first_answer(contender) for name, contender in contenders.items()}
     samples = alternate(calls, max(3, scale.processes // 2))
     what = "server start, from the process to the first answer"
-    rows = [
-        Row(f"{what}: {name}", spread(sample)) for name, sample in samples.items() if name != OURS
-    ]
-    if rows:
+    rows = [within(what, samples[OURS], 0.6)]
+    if BEFORE in samples:
         rows.append(compare(f"{what}: against before", samples, OURS, Target(BEFORE), absent={}))
-    met = samples[OURS].median <= SERVER_TARGET
-    return [Row(what, spread(samples[OURS]), f"at most {SERVER_TARGET:g} s", met), *rows]
+    return rows
 
 
 def _first_answer(contender: Contender) -> Callable[[], None]:
@@ -93,18 +86,8 @@ def _command(scale: Scale) -> list[Row]:
 def _deployment(scale: Scale) -> list[Row]:
     built, found = built_and_found(Assistant(Config()), scale.processes)
     return [
-        Row(
-            "first deployment of an agent on three channels",
-            spread(built),
-            "under 2 ms",
-            built.median < FIRST_TARGET,
-        ),
-        Row(
-            "the same from the cache",
-            f"{spread(found)}; {compared(found.times(built))}",
-            "under 100 us",
-            found.median < CACHED_TARGET,
-        ),
+        within("first deployment of an agent on three channels", built, 2e-3),
+        within("the same from the cache", found, 100e-6),
     ]
 
 
@@ -121,11 +104,4 @@ def _import(scale: Scale) -> list[Row]:
     )
     pairs = zip(samples["import"].seconds, samples["python"].seconds, strict=True)
     added = Sample(tuple(whole - bare for whole, bare in pairs))
-    return [
-        Row(
-            "what `import kaizen_nexus` adds to an interpreter",
-            spread(added),
-            "under 15 ms",
-            added.median < IMPORT_TARGET,
-        )
-    ]
+    return [within("what `import kaizen_nexus` adds to an interpreter", added, 15e-3)]
