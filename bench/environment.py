@@ -11,7 +11,7 @@ from pathlib import Path
 
 __all__ = ["CORE", "GUIDE", "describe"]
 
-GUIDE = ("numpy", "starlette", "uvicorn", "msgspec", "mcp", "click")
+GUIDE = ("numpy", "starlette", "uvicorn", "msgspec", "click")
 """The packages that the guide's figures depend on."""
 CORE = (
     "numpy",

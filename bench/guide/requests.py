@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
 import sys
 import sysconfig
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -18,6 +16,7 @@ from bench.guide.assistant import Assistant, Config, check, within
 from bench.report import Row
 from bench.timing import Sample, alternate
 from kaizen_nexus import Nexus, deploy_multi_channel
+from kaizen_nexus.testing.mcp_client import connect_http
 
 __all__ = ["execution", "nexus_program", "serving", "whole_process"]
 
@@ -27,7 +26,7 @@ def execution(rounds: int) -> list[Row]:
     with serving() as app, http_request(app) as over_http:
         api = alternate({"api": over_http}, rounds * 4)["api"]
         processes = whole_process(app, max(5, rounds // 2))
-        mcp = asyncio.run(over_mcp(app, rounds * 2))
+        mcp = alternate({"mcp": mcp_call(app)}, rounds * 2)["mcp"]
     ratio = processes["cli"].median / processes["python"].median
     return [
         within("API overhead", api, 0.05),
@@ -53,20 +52,6 @@ def whole_process(app: Nexus, rounds: int) -> dict[str, Sample]:
         subprocess.run([sys.executable, "-c", "pass"], check=True, timeout=60)
 
     return alternate({"cli": over_cli, "python": interpreter}, rounds)
-
-
-async def over_mcp(app: Nexus, rounds: int) -> Sample:
-    """Time tool calls on one connection of the protocol's own client."""
-    from mcp import Client
-
-    async with Client(f"{app.url}/mcp") as client:
-        seconds = []
-        for _ in range(rounds + 1):
-            started = time.perf_counter()
-            result = await client.call_tool("assistant", {"query": "x"})
-            seconds.append(time.perf_counter() - started)
-            check((result.structured_content or {})["result"])
-        return Sample(tuple(seconds[1:]))
 
 
 @contextmanager
@@ -95,6 +80,16 @@ def http_request(app: Nexus) -> Iterator[Callable[[], None]]:
         yield request
     finally:
         connection.close()
+
+
+def mcp_call(app: Nexus) -> Callable[[], None]:
+    """Return a function that calls the tool, each time on a connection of its own."""
+    client = connect_http(f"{app.url}/mcp", modern=True, timeout=30)
+
+    def call() -> None:
+        check(client.call("assistant", {"query": "x"})["structuredContent"]["result"])
+
+    return call
 
 
 def nexus_program() -> list[str]:
