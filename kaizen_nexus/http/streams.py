@@ -1,12 +1,11 @@
-"""Answers that are sent while they are made: how many at a time, how each is written and ends."""
+"""Streamed answers: how many may be open, how each is written, and how it ends."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from kaizen_nexus.access.errors import (
     AuthenticationUnavailableError,
@@ -21,19 +20,34 @@ if TYPE_CHECKING:
 
     from kaizen_nexus.runtime.invocation import Invocation
 
-__all__ = ["DEFAULT_MAX_STREAMS", "OpenStream", "StreamedAnswer", "Streams", "emitter"]
+__all__ = [
+    "DEFAULT_MAX_STREAMS",
+    "OpenStream",
+    "StreamStats",
+    "StreamedAnswer",
+    "Streams",
+    "emitter",
+]
 
 DEFAULT_MAX_STREAMS = 500
 CHECK_INTERVAL = 15.0
-"""Seconds between two looks at whether a reader may still read."""
+"""Seconds between two checks whether a reader may still read."""
 FAREWELL_TIMEOUT = 5.0
 """Seconds that the last part of an answer may wait for a reader who does not read."""
+
+
+class StreamStats(TypedDict):
+    """What is counted of an app's streams."""
+
+    open: int
+    max_open: int
+    refused: int
 
 
 class Streams:
     """The open streams of an app, which are bounded, and ended together when it stops.
 
-    Thread-safe: streams may be on different event loops.
+    For one event loop.
 
     Parameters
     ----------
@@ -46,7 +60,6 @@ class Streams:
             raise ValueError(f"max_streams must be a whole number of at least 1, not {max_open!r}")
         self.max_open = max_open
         self.refused = 0
-        self._lock = threading.Lock()
         self._open: set[OpenStream] = set()
         self._closed = False
 
@@ -54,7 +67,7 @@ class Streams:
         """Return how many are open."""
         return len(self._open)
 
-    def figures(self) -> dict[str, int]:
+    def stats(self) -> StreamStats:
         """Return how many are open, may be open, and were refused."""
         return {"open": len(self), "max_open": self.max_open, "refused": self.refused}
 
@@ -67,60 +80,50 @@ class Streams:
         OverloadedError
             `max_open` are open.
         ShuttingDownError
-            No more are welcome.
+            `close` was called.
         """
+        if self._closed:
+            raise ShuttingDownError
+        if len(self._open) >= self.max_open:
+            self.refused += 1
+            raise OverloadedError(f"{self.max_open} streams are open")
         stream = OpenStream()
-        with self._lock:
-            if self._closed:
-                raise ShuttingDownError
-            if len(self._open) >= self.max_open:
-                self.refused += 1
-                raise OverloadedError(f"{self.max_open} streams are open")
-            self._open.add(stream)
+        self._open.add(stream)
         try:
             yield stream
         finally:
-            with self._lock:
-                self._open.discard(stream)
+            self._open.discard(stream)
 
     def open(self) -> None:
         """Let streams be opened again after `close`."""
-        with self._lock:
-            self._closed = False
+        self._closed = False
 
     def close(self, grace: float = 0.0) -> None:
-        """Let no more be opened, and end those that are, each with a last word to its reader.
-
-        To be called on the event loop that is served.
+        """Refuse further streams, and end the open ones with a last part for their readers.
 
         Parameters
         ----------
         grace
-            Seconds that those which are open have to end by themselves.
+            Seconds that open streams have to end by themselves.
         """
-        with self._lock:
-            self._closed = True
+        self._closed = True
         asyncio.get_running_loop().call_later(grace, self._end)
 
     def _end(self) -> None:
-        with self._lock:
-            streams = list(self._open) if self._closed else []
-        for stream in streams:
+        for stream in list(self._open) if self._closed else ():
             stream.end()
 
 
 class OpenStream:
-    """One open stream, on the event loop that it is made on."""
+    """One open stream."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self._ending = asyncio.Event()
         self._refusal: Exception | None = None
 
     def end(self) -> None:
-        """Ask for its end; from any thread."""
-        with contextlib.suppress(RuntimeError):  # its event loop is closed, and it with that
-            self._loop.call_soon_threadsafe(self._ending.set)
+        """Ask for its end."""
+        self._ending.set()
 
     async def given_up(
         self,
@@ -128,12 +131,12 @@ class OpenStream:
         check: Callable[[], Awaitable[None]] | None = None,
         interval: float = CHECK_INTERVAL,
     ) -> None:
-        """Return when its end is asked for, or its reader has gone, or may not read it any more.
+        """Return when its end is asked for, or when its reader has gone or lost access.
 
         Parameters
         ----------
         receive
-            The reader.
+            Where the reader's connection is watched.
         check
             Raises if the reader would be refused now.
         interval
@@ -155,13 +158,13 @@ class OpenStream:
         while self._refusal is None:
             await asyncio.sleep(interval)
             try:
-                with contextlib.suppress(AuthenticationUnavailableError):  # it may be, next time
+                with contextlib.suppress(AuthenticationUnavailableError):  # try again later
                     await check()
             except (UnauthenticatedError, ForbiddenError) as error:
                 self._refusal = error
 
     def reason(self, error: Exception) -> Exception:
-        """Return what to tell the reader of a run that ended in `error`."""
+        """Return the error to send to the reader of a run that ended in `error`."""
         if isinstance(error, AbandonedError):
             if self._ending.is_set():
                 return ShuttingDownError()
@@ -173,18 +176,18 @@ class OpenStream:
 def emitter(
     invocation: Invocation, emit: Callable[[bytes], Awaitable[None]]
 ) -> Callable[[bytes], Awaitable[None]]:
-    """Return what takes the chunks of a run, and hands them to `emit`.
+    """Return what passes the chunks of a run on to `emit`.
 
-    A run with an idempotency key goes on when its reader has gone, since they may ask again.
+    A run with an idempotency key goes on when its reader has gone: the reader may ask again.
     """
     if invocation.idempotency_key is None:
         return emit
 
-    async def emit_if_heard(chunk: bytes) -> None:
+    async def emit_if_read(chunk: bytes) -> None:
         with contextlib.suppress(AbandonedError, OSError):
             await emit(chunk)
 
-    return emit_if_heard
+    return emit_if_read
 
 
 class StreamedAnswer:
@@ -239,5 +242,5 @@ class StreamedAnswer:
             return
         headers = [(n.lower().encode(), v.encode("latin-1")) for n, v in self.headers.items()]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-        # Afterwards: a task that is cancelled while it waits to be heard has sent nothing.
+        # Afterwards: a task that is cancelled while `send` waits has sent nothing.
         self.begun = True

@@ -60,8 +60,7 @@ class ServiceEndpoints:
         if not self._monitoring:
             raise HTTPException(404)
         self._runtime.access.require(caller_of(request.scope), MONITOR)
-        numbers = {**self._health.stats(), "streams": self._streams.figures()}
-        return json_response(numbers)
+        return json_response({**self._health.stats(), "streams": self._streams.stats()})
 
     async def openapi(self, request: Request) -> Response:
         """Return the OpenAPI 3.1 description of what is deployed now: ``GET /openapi.json``."""
