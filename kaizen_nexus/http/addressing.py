@@ -1,8 +1,8 @@
-"""Who may address the app: the ``Host`` and ``Origin`` of every request, before anything else.
+"""Checks the ``Host`` and ``Origin`` of every request, before anything else.
 
-A web page can make a browser send requests to a server on the same machine or network, either
-openly, which ``Origin`` tells, or by a DNS name of its own that it lets resolve to that server,
-which only ``Host`` tells (DNS rebinding). Neither header is any protection from other clients.
+A web page can make a browser send requests to a server on the same machine or network: either
+openly, which ``Origin`` shows, or under a DNS name of its own that resolves to that server, which
+only ``Host`` shows (DNS rebinding). Other clients can send any headers that they like.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _AUTHORITY = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[0-9a-z._~-]+)(?::(?P<port>\d
 
 
 class AddressCheck:
-    """ASGI middleware that answers 421 to a ``Host``, and 403 to an ``Origin``, of someone else.
+    """ASGI middleware that answers 421 to a foreign ``Host``, and 403 to a foreign ``Origin``.
 
-    Accepted hosts are the local ones, those given, and the address itself at which the server was
-    reached, which no DNS name can stand for. Accepted origins are those of accepted local hosts,
+    Accepted hosts are the local ones, those given, and the IP address at which the server was
+    reached. Accepted origins are those of accepted local hosts,
     those given, and the request's own host.
 
     Parameters
@@ -48,7 +48,7 @@ class AddressCheck:
     Raises
     ------
     ValueError
-        A value is no host, or no origin.
+        A value is not a host, or not an origin.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class AddressCheck:
         Raises
         ------
         ValueError
-            A value is no host, or no origin.
+            A value is not a host, or not an origin.
         """
         self._hosts.update([_checked_host(host) for host in hosts])
         self._origins.update([_checked_origin(origin) for origin in origins])
@@ -158,7 +158,7 @@ def several(option: str, values: Iterable[str]) -> tuple[str, ...]:
 def _checked_host(host: str) -> str:
     if host != ANY and not _AUTHORITY.fullmatch(host.lower()):
         raise ValueError(
-            f"allowed_hosts: {host!r} is no host such as 'agents.example.com' or "
+            f"allowed_hosts: {host!r} is not a host such as 'agents.example.com' or "
             "'agents.example.com:8443'"
         )
     return host.lower()
@@ -168,6 +168,6 @@ def _checked_origin(origin: str) -> str:
     scheme, _, authority = origin.lower().partition("://")
     if origin != ANY and (scheme not in _SCHEMES or not _AUTHORITY.fullmatch(authority)):
         raise ValueError(
-            f"allowed_origins: {origin!r} is no origin such as 'https://agents.example.com'"
+            f"allowed_origins: {origin!r} is not an origin such as 'https://agents.example.com'"
         )
     return origin.lower()

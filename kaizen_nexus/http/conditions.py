@@ -16,7 +16,7 @@ __all__ = [
 ]
 
 TAGS_PATTERN = r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'
-"""What the headers look like, as JSON Schema says it."""
+"""The headers' form, as a pattern of JSON Schema."""
 _ANY = "*"
 _ELEMENT = re.compile(r'[ \t]*(?P<tag>(?:W/)?"[!#-~\x80-\xff]*")?[ \t]*(?:,|\Z)')
 
@@ -38,7 +38,7 @@ def entity_tag(version: int) -> str:
 def agreed_versions(headers: Headers) -> Collection[str] | None:
     """Return the entity tags of the versions that may be changed, or None for any version.
 
-    By strong comparison, so that a weak tag stands for none.
+    The comparison is strong: a weak tag matches no version.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Who sent a request, as found out by what it passed through on its way to a channel."""
+"""Who sent a request, as the authentication ahead of the channels found out."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _SCOPE = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
 
 
 def caller_of(scope: Mapping[str, Any]) -> Caller:
-    """Return who sent the request of an ASGI scope; `ANONYMOUS` where nobody was asked."""
+    """Return who sent a request; `ANONYMOUS` if the app identifies nobody."""
     caller: Caller = scope.get(_KEY, ANONYMOUS)
     return caller
 
 
 def sent_by(caller: Caller, scope: Scope, ask: _Ask | None = None) -> Scope:
-    """Return a copy of an ASGI scope that says who sent the request, and how to ask again."""
+    """Return a copy of an ASGI scope that names the caller, and how to identify it again."""
     return {**scope, _KEY: caller, _ASK: ask}
 
 
 def recheck(scope: Scope, access: Access, name: str) -> Callable[[], Awaitable[None]] | None:
-    """Return how to see whether who sent a request may still run the workflow called `name`.
+    """Return a check whether the caller of a request may still run the workflow called `name`.
 
-    None if nobody was asked who they are. Otherwise it raises what refused the request if it came
-    now: `UnauthenticatedError`, `ForbiddenError` or `AuthenticationUnavailableError`.
+    It raises the error that would refuse the request now: `UnauthenticatedError`, `ForbiddenError`
+    or `AuthenticationUnavailableError`. None if the app identifies nobody.
     """
     ask: _Ask | None = scope.get(_ASK)
     if ask is None:
@@ -50,21 +50,21 @@ def recheck(scope: Scope, access: Access, name: str) -> Callable[[], Awaitable[N
 
 
 def challenge(error: str = "", needed: str = "", metadata: str = "") -> dict[str, str]:
-    """Return the header that says how to present credentials, and what was wrong with them.
+    """Return the ``WWW-Authenticate`` header: how to present credentials, and what was wrong.
 
     Parameters
     ----------
     error
-        RFC 6750's name for it; empty if nothing was presented.
+        RFC 6750's name for what was wrong; empty if no credentials were presented.
     needed
-        The scope that a caller would need.
+        The scope that the caller lacks.
     metadata
-        The URL of what RFC 9728 has said of this app.
+        The URL of this app's metadata (RFC 9728).
     """
     values = {
         "realm": "kaizen-nexus",
         "error": error,
-        # What is no scope was asked for by somebody who tries what else a header takes.
+        # The name in the URL is the client's: only a valid scope may go into a header.
         "scope": needed if _SCOPE.fullmatch(needed) else "",
         "resource_metadata": metadata,
     }

@@ -12,7 +12,7 @@ __all__ = ["KEY_HEADER", "KEY_NAME", "KEY_PATTERN", "REPLAYED_HEADER", "idempote
 
 KEY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotency-Replayed"
-"""``true`` in an answer that was given before."""
+"""``true`` in an answer that repeats an earlier one."""
 KEY_NAME = KEY_HEADER.lower().encode()
 _IN_QUOTES = r'(?:[ !#-\[\]-~]|\\["\\])'
 _BARE = r"[!#-+\--:<-~]"
@@ -23,14 +23,14 @@ KEY_PATTERN = f'^("{_IN_QUOTES}{{1,{MAX_KEY_LENGTH}}}"|{_BARE}{{1,{MAX_KEY_LENGT
 
 
 def idempotency_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """Return the key that an ASGI request's `headers` name, or None if they name none.
+    """Return the idempotency key in an ASGI request's `headers`, or None.
 
-    It is a string as structured fields (RFC 9651) write it, or one without its quotes.
+    The key is a string as in structured fields (RFC 9651); its quotes may be left out.
 
     Raises
     ------
     IdempotencyKeyError
-        There are several, or it is neither.
+        The header comes several times, or does not hold such a string.
     """
     found = [value for name, value in headers if name == KEY_NAME]
     if not found:

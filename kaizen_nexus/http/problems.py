@@ -46,7 +46,7 @@ logger = logging.getLogger("kaizen_nexus.http")
 MEDIA_TYPE = "application/problem+json"
 
 CLIENT_CLOSED_REQUEST = 499
-"""By custom; nobody is there to read it but whatever logs the answers."""
+"""By custom; the client is gone, so this is for logs."""
 
 _PROBLEMS: dict[type[Exception], tuple[str, int]] = {
     UnauthenticatedError: ("unauthenticated", HTTPStatus.UNAUTHORIZED),
@@ -118,26 +118,28 @@ def _title(slug: str) -> str:
 
 
 def problem_of(error: Exception) -> tuple[Response, bool]:
-    """Return the answer to a request that failed so, and whether it is known why it may."""
-    known = not _PROBLEMS.keys().isdisjoint(type(error).__mro__)
-    return (_known(error) if known else _unknown()), known
+    """Return the answer to a request that failed so, and whether the error is an expected one."""
+    for cls in type(error).__mro__:
+        if cls in _PROBLEMS:
+            return _expected(error, *_PROBLEMS[cls]), True
+    unexpected = problem_response(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        slug="internal-error",
+        detail="the server failed; its log says why",
+    )
+    return unexpected, False
 
 
 def logged_problem(error: Exception) -> Response:
-    """Return the answer to a request that failed so; log an error that nothing accounts for."""
-    problem, known = problem_of(error)
-    if not known:
+    """Return the answer to a request that failed so; log an unexpected error."""
+    problem, expected = problem_of(error)
+    if not expected:
         logger.error("the server failed", exc_info=error)
         problem.headers["Connection"] = "close"
     return problem
 
 
-def _from_known(_: Request, error: Exception) -> Response:
-    return _known(error)
-
-
-def _known(error: Exception) -> Response:
-    slug, status = next(_PROBLEMS[cls] for cls in type(error).__mro__ if cls in _PROBLEMS)
+def _expected(error: Exception, slug: str, status: int) -> Response:
     members: dict[str, Any] = {}
     headers = {}
     if isinstance(error, InvalidInputsError):
@@ -158,9 +160,9 @@ def _known(error: Exception) -> Response:
     return problem_response(status, slug=slug, detail=str(error), headers=headers, **members)
 
 
-def _from_http_exception(request: Request, error: Exception) -> Response:
+def _answer(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
-        return _unexpected(request, error)
+        return problem_of(error)[0]
     detail = error.detail
     if detail == HTTPStatus(error.status_code).phrase:
         detail = {
@@ -170,21 +172,5 @@ def _from_http_exception(request: Request, error: Exception) -> Response:
     return problem_response(error.status_code, detail=detail, headers=error.headers)
 
 
-def _unexpected(_: Request, __: Exception) -> Response:
-    return _unknown()
-
-
-def _unknown() -> Response:
-    return problem_response(
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        slug="internal-error",
-        detail="the server failed; its log says why",
-    )
-
-
-EXCEPTION_HANDLERS: dict[Any, Any] = {
-    **dict.fromkeys(_PROBLEMS, _from_known),
-    HTTPException: _from_http_exception,
-    Exception: _unexpected,
-}
+EXCEPTION_HANDLERS: dict[Any, Any] = dict.fromkeys((*_PROBLEMS, HTTPException, Exception), _answer)
 """For Starlette's ``exception_handlers``."""

@@ -107,5 +107,5 @@ def test_hosts_and_origins_can_be_allowed_later(app: Nexus) -> None:
     assert status() == 403
     app.allow(origins=["https://pages.example.com"])
     assert status() == 200
-    with pytest.raises(ValueError, match="is no host"):
+    with pytest.raises(ValueError, match="is not a host"):
         app.allow(hosts=["https://agents.example.com"])

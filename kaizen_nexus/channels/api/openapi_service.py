@@ -16,7 +16,8 @@ PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _SESSION = {"$ref": "#/components/schemas/Session"}
 _TIMESTAMP = {"type": "string", "format": "date-time"}
 _READ_SESSION, _UPDATE_SESSION, _DELETE_SESSION = "read_session", "update_session", "delete_session"
-_SESSION_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+_TEXT = {"type": "string"}
+_ANYTHING = {"type": "object"}
 
 
 def responses(
@@ -48,46 +49,50 @@ def failures(*statuses: int) -> dict[str, Any]:
 def _tagged(schema: Any, *problems: int, status: int = 200) -> dict[str, Any]:
     """Return the responses of an operation that answers with a session and its version."""
     tagged = responses(schema, *problems, status=status)
-    tag = {"description": "The state's version, in quotes.", "schema": {"type": "string"}}
+    tag = {"description": "The state's version, in quotes.", "schema": _TEXT}
     tagged[str(status)]["headers"] = {"ETag": tag}
     return tagged
 
 
+def _parameter(place: str, name: str, schema: Any = _TEXT, description: str = "") -> dict[str, Any]:
+    parameter = {"name": name, "in": place, "schema": schema}
+    if place != "header":
+        parameter["required"] = True
+    return {**parameter, "description": description} if description else parameter
+
+
 def _condition(header: str, description: str) -> dict[str, Any]:
-    return {
-        "name": header,
-        "in": "header",
-        "schema": {"type": "string", "pattern": TAGS_PATTERN},
-        "description": f"{description} Entity tags in quotes, or `*`.",
-    }
+    schema = {"type": "string", "pattern": TAGS_PATTERN}
+    return _parameter("header", header, schema, f"{description} Entity tags in quotes, or `*`.")
 
 
 def _operation(
-    summary: str, tag: str, answers: dict[str, Any], body: Any = None, parameters: Any = None
+    summary: str,
+    tag: str,
+    answers: dict[str, Any],
+    *parameters: dict[str, Any],
+    body: Any = None,
+    operation_id: str = "",
 ) -> dict[str, Any]:
-    operation = {"summary": summary, "tags": [tag], "responses": answers}
+    operation: dict[str, Any] = {"summary": summary, "tags": [tag], "responses": answers}
+    if operation_id:
+        operation["operationId"] = operation_id
     if body is not None:
         operation["requestBody"] = {"content": {JSON: {"schema": body}}}
-    if parameters is not None:
-        operation["parameters"] = parameters
+    if parameters:
+        operation["parameters"] = list(parameters)
     return operation
 
 
-def _session_responses() -> dict[str, Any]:
-    """Return the answers to creating a session, and what can be done with what was created."""
+def _new_session() -> dict[str, Any]:
+    """Return the operation that creates a session, and the links to those on the new session."""
     answers = _tagged(_SESSION, 400, 413, 422, 503, status=201)
-    id_of_it = {"id": "$response.body#/session_id"}
+    new_id = {"id": "$response.body#/session_id"}
     answers["201"]["links"] = {
-        operation: {"operationId": operation, "parameters": id_of_it}
+        operation: {"operationId": operation, "parameters": new_id}
         for operation in (_READ_SESSION, _UPDATE_SESSION, _DELETE_SESSION)
     }
-    return answers
-
-
-def service_paths() -> dict[str, Any]:
-    """Return the operations that concern no workflow in particular, by path."""
-    anything = {"type": "object"}
-    new_session = {
+    body = {
         "type": "object",
         "additionalProperties": False,
         "properties": {
@@ -98,149 +103,101 @@ def service_paths() -> dict[str, Any]:
                 "minimum": MIN_TTL_SECONDS,
                 "maximum": MAX_TTL_SECONDS,
             },
-            "state": anything,
+            "state": _ANYTHING,
         },
     }
+    return _operation("Create a session", "sessions", answers, body=body)
+
+
+def _on_session() -> dict[str, Any]:
+    """Return the operations on one session."""
+    session_id = _parameter("path", "id")
+    known = _condition("If-None-Match", "Versions that are known.")
+    by_version = session_id, _condition("If-Match", "Versions that may be changed.")
     only_state = {"required": ["state"], "maxProperties": 1}
     updates = {
         "description": "The keys to set; or `state` alone, which has them.",
         "anyOf": [
-            {"type": "object", **only_state, "properties": {"state": anything}},
+            {"type": "object", **only_state, "properties": {"state": _ANYTHING}},
             {"type": "object", "not": only_state},
         ],
     }
-    by_name = [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]
-    by_version = [_SESSION_ID, _condition("If-Match", "Versions that may be changed.")]
-    pair = [
-        {
-            "name": name,
-            "in": "query",
-            "required": True,
-            "schema": {"type": "string", "minLength": 1},
-        }
-        for name in ("a", "b")
-    ]
-    get_health = responses(anything, status=200)
+    shown = {**_tagged(_SESSION, 400, 404), "304": {"description": "The state is the same"}}
+    changed = _tagged(_SESSION, 400, 404, 412, 413, 422)
+    deleted = responses(None, 400, 404, 412, status=204)
     return {
-        "/api/workflows": {
-            "get": _operation("List what is deployed", "workflows", responses(anything))
-        },
-        "/api/workflows/{name}": {
-            "get": _operation(
-                "Describe a workflow", "workflows", responses(anything, 404), None, by_name
-            )
-        },
-        "/api/sessions": {
-            "post": _operation(
-                "Create a session",
-                "sessions",
-                _session_responses(),
-                new_session,
-            )
-        },
-        "/api/sessions/{id}": {
-            "get": {
-                "operationId": _READ_SESSION,
-                **_operation(
-                    "Read a session",
-                    "sessions",
-                    {
-                        **_tagged(_SESSION, 400, 404),
-                        "304": {"description": "The state is the same"},
-                    },
-                    None,
-                    [_SESSION_ID, _condition("If-None-Match", "Versions that are known.")],
-                ),
-            },
-            "patch": {
-                "operationId": _UPDATE_SESSION,
-                **_operation(
-                    "Merge into a session's state",
-                    "sessions",
-                    _tagged(_SESSION, 400, 404, 412, 413, 422),
-                    updates,
-                    by_version,
-                ),
-            },
-            "delete": {
-                "operationId": _DELETE_SESSION,
-                **_operation(
-                    "Delete a session",
-                    "sessions",
-                    responses(None, 400, 404, 412, status=204),
-                    None,
-                    by_version,
-                ),
-            },
-        },
+        "get": _operation(
+            "Read a session", "sessions", shown, session_id, known, operation_id=_READ_SESSION
+        ),
+        "patch": _operation(
+            "Merge into a session's state",
+            "sessions",
+            changed,
+            *by_version,
+            body=updates,
+            operation_id=_UPDATE_SESSION,
+        ),
+        "delete": _operation(
+            "Delete a session", "sessions", deleted, *by_version, operation_id=_DELETE_SESSION
+        ),
+    }
+
+
+def service_paths() -> dict[str, Any]:
+    """Return the operations that concern no workflow in particular, by path."""
+
+    def get(summary: str, tag: str, answers: dict[str, Any], *parameters: Any) -> dict[str, Any]:
+        return {"get": _operation(summary, tag, answers, *parameters)}
+
+    anything, found = responses(_ANYTHING), responses(_ANYTHING, 404)
+    ready = {**anything, "503": {"description": "Starting or stopping"}}
+    rotated = _tagged(_SESSION, 404, 503)
+    pair = [_parameter("query", name, {"type": "string", "minLength": 1}) for name in ("a", "b")]
+    why = responses(_ANYTHING, 400, 404)
+    by_name, by_id = _parameter("path", "name"), _parameter("path", "id")
+    return {
+        "/api/workflows": get("List what is deployed", "workflows", anything),
+        "/api/workflows/{name}": get("Describe a workflow", "workflows", found, by_name),
+        "/api/sessions": {"post": _new_session()},
+        "/api/sessions/{id}": _on_session(),
         "/api/sessions/{id}/rotate": {
-            "post": _operation(
-                "Give a session another id",
-                "sessions",
-                _tagged(_SESSION, 404, 503),
-                None,
-                [_SESSION_ID],
-            )
+            "post": _operation("Give a session another id", "sessions", rotated, by_id)
         },
-        "/api/cache": {
-            "get": _operation("What deployments have cached", "service", responses(anything))
-        },
-        "/api/cache/why": {
-            "get": _operation(
-                "What tells two cached entries apart",
-                "service",
-                responses(anything, 400, 404),
-                None,
-                pair,
-            )
-        },
-        "/health/live": {"get": _operation("Is the process alive", "service", get_health)},
-        "/health/ready": {
-            "get": _operation(
-                "Are requests welcome",
-                "service",
-                {**get_health, "503": {"description": "Starting or stopping"}},
-            )
-        },
-        "/metrics.json": {"get": _operation("All measurements", "service", responses(anything))},
+        "/api/cache": get("What deployments have cached", "service", anything),
+        "/api/cache/why": get("What tells two cached entries apart", "service", why, *pair),
+        "/health/live": get("Is the process alive", "service", responses(_ANYTHING)),
+        "/health/ready": get("Are requests welcome", "service", ready),
+        "/metrics.json": get("All measurements", "service", responses(_ANYTHING)),
     }
 
 
 def shared_schemas() -> dict[str, Any]:
     """Return the schemas to which operations refer, by name."""
+    error = {"type": "object", "properties": {"pointer": _TEXT, "detail": _TEXT}}
     return {
         "Problem": {
             "type": "object",
             "description": "RFC 9457 problem details.",
             "properties": {
                 "type": {"type": "string", "format": "uri-reference"},
-                "title": {"type": "string"},
+                "title": _TEXT,
                 "status": {"type": "integer"},
-                "detail": {"type": "string"},
-                "errors": {
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "properties": {
-                            "pointer": {"type": "string"},
-                            "detail": {"type": "string"},
-                        },
-                    },
-                },
+                "detail": _TEXT,
+                "errors": {"type": "array", "items": error},
             },
             "required": ["type", "title", "status"],
         },
         "Session": {
             "type": "object",
             "properties": {
-                "session_id": {"type": "string"},
-                "user_id": {"type": "string"},
+                "session_id": _TEXT,
+                "user_id": _TEXT,
                 "created_at": _TIMESTAMP,
                 "last_accessed": _TIMESTAMP,
                 "expires_at": _TIMESTAMP,
                 "channel_activity": {"type": "object", "additionalProperties": _TIMESTAMP},
                 "version": {"type": "integer", "minimum": 0},
-                "state": {"type": "object"},
+                "state": _ANYTHING,
             },
             "required": ["session_id", "user_id", "expires_at", "version", "state"],
         },

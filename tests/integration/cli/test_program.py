@@ -164,8 +164,8 @@ class TestServe:
             (["service:greet"], "is of type function, not Nexus"),
             ([], "Missing argument 'TARGET'"),
             (["service", "--port", "65536"], "65536 is not in the range"),
-            (["service", "--allow-host", "https://a.example.com"], "is no host"),
-            (["service", "--allow-origin", "a.example.com"], "is no origin"),
+            (["service", "--allow-host", "https://a.example.com"], "is not a host"),
+            (["service", "--allow-origin", "a.example.com"], "is not an origin"),
         ],
     )
     def test_bad_usage(self, service: Any, arguments: list[str], complaint: str) -> None:
