@@ -1,7 +1,7 @@
 """Admission: how many invocations run at once, of all workflows and of each; the others wait.
 
-Who waits for the limit of one workflow takes no place from the others: only what its own limit has
-let through can be found in the queue of all.
+An invocation that waits for the limit of its own workflow takes no place from the others: it enters
+the queue that all share only when that limit has let it through.
 """
 
 from __future__ import annotations

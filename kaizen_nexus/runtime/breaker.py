@@ -5,8 +5,8 @@ opens after failures in a row, or when too many of the last runs failed; request
 at once. After a pause it is half open: one request is let through as a probe. If that succeeds the
 circuit closes, otherwise it opens again, for twice as long.
 
-Only what the agent did counts. Inputs that do not fit, requests that were refused or gave up
-waiting before the agent was called, and clients that hang up say nothing about it.
+Only what the agent did counts. Invalid inputs, requests that were refused or given up before the
+agent was called, and clients that hang up do not.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SWITCH = "KAIZEN_NEXUS_QUARANTINE"
 """The environment variable that switches quarantine off for a whole process."""
 MAX_WINDOW = 10_000
 PARDON = 300.0
-"""Seconds after which it is forgotten that a run has blocked the event loop."""
+"""Seconds after which an earlier run that blocked the event loop no longer counts."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Quarantine:
     failures
         How many runs in a row fail.
     rate
-        Or which part of the last `window` runs fails, from above 0 to 1. Runs that there have not
-        been yet count as good ones.
+        Or the share of the last `window` runs that fails, above 0 and at most 1. While there were
+        fewer runs, the missing ones count as successes.
     window
         How many runs are looked at, at most 10,000.
     pause

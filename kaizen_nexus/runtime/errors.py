@@ -1,4 +1,4 @@
-"""Why an invocation can fail, for every channel to say in its own words."""
+"""Why an invocation can fail; every channel reports these errors in its own format."""
 
 from __future__ import annotations
 
@@ -40,10 +40,11 @@ class VersionNotKeptError(NexusError, LookupError):
         self.version = version
         what = f"no former version of {name!r} is kept"
         if kept:
-            what = f"version {version} of {name!r} is not kept, but {', '.join(map(str, kept))}"
+            versions = ", ".join(map(str, kept))
+            what = f"version {version} of {name!r} is not kept (kept: {versions})"
         super().__init__(
-            f"{what}: deploy what is to answer instead, and with a higher keep if more former "
-            "versions are to be there the next time"
+            f"{what}: deploy the workflow that you want again, and pass a higher keep to keep more "
+            "former versions"
         )
 
 
@@ -56,7 +57,7 @@ class SessionNotFoundError(NexusError, LookupError):
 
 
 class RunFailedError(NexusError):
-    """A run that has begun, or may have, has no result."""
+    """A run that has begun, or may have begun, ended without a result."""
 
     replayed = False
     """Whether this is how an earlier run with the same idempotency key ended."""
@@ -71,7 +72,7 @@ class AgentFailedError(RunFailedError):
 
 
 class ResultTooLargeError(RunFailedError):
-    """The agent did not stop yielding parts of its result."""
+    """A streaming agent yielded more than is collected."""
 
     def __init__(self, chunks: int, size: int) -> None:
         super().__init__(
@@ -117,10 +118,10 @@ class DeadlineExceededError(RunFailedError, TimeoutError):
 
 
 class AbandonedError(NexusError):
-    """Whoever asked has gone, so the run was given up."""
+    """The client has gone, so the run was given up."""
 
     def __init__(self) -> None:
-        super().__init__("the run was given up: nobody waits for its result any more")
+        super().__init__("the run was given up, because its client has gone")
 
 
 class IdempotencyKeyError(NexusError, ValueError):
@@ -138,4 +139,4 @@ class IdempotencyKeyReusedError(NexusError):
 
 
 class AgentExitError(Exception):
-    """The agent tried to end more than itself, as ``sys.exit()`` does, and was not heard."""
+    """The agent tried to end the process, as ``sys.exit()`` does, or cancelled itself."""

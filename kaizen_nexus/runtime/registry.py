@@ -117,7 +117,7 @@ class Registry:
         return deployment
 
     def replace(self, name: str, channels: Channels) -> None:
-        """Let `name` stand for what is deployed on `channels` elsewhere, and keep nothing else.
+        """Deploy under `name` what another registry has on `channels`; no former state is kept.
 
         Raises
         ------
@@ -140,7 +140,7 @@ class Registry:
         self._follow_up(former, answering, name)
 
     def rollback(self, name: str, to: int | None = None) -> int:
-        """Make what `name` stood for before answer again, and return its version.
+        """Deploy a former state of `name` again, and return its version.
 
         What answered until now is kept in its place.
 
@@ -200,7 +200,7 @@ class Registry:
         self._deployed[name] = history.current.channels
 
     def _follow_up(self, former: History | None, answering: Channels, name: str) -> None:
-        """Let go of what is not kept, and tell the observers."""
+        """Retire the meters of deployments that are not kept, and call the observers."""
         before = _NOWHERE if former is None else former.current.channels
         if former is not None:
             history = self._histories.get(name)

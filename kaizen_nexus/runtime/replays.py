@@ -1,4 +1,4 @@
-"""Replays: what is asked again with the same idempotency key is answered again, and not run again.
+"""Replays: a request that repeats an idempotency key gets the earlier answer, and runs nothing.
 
 The semantics are those of the HTTP working group's draft "The Idempotency-Key HTTP Header Field",
 except that a request which comes while the first one runs waits for it instead of being refused.
@@ -7,7 +7,6 @@ except that a request which comes while the first one runs waits for it instead 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 import time
 from collections import OrderedDict
@@ -43,7 +42,6 @@ DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 DEFAULT_MAX_WAITING = 1_000
 MAX_KEY_LENGTH = 255
 _KEY = re.compile(rf"[ -~]{{1,{MAX_KEY_LENGTH}}}")
-_LONG_TEXT = 16_384
 _ENTRY_BYTES = 1_024
 """What an entry takes besides the body of its result, rounded up."""
 
@@ -65,11 +63,12 @@ class ReplayStats(TypedDict):
 
 @dataclass(slots=True, eq=False)
 class _Running:
-    """A run in progress, and all who wait for it; the first has begun it."""
+    """A run in progress, the request that has begun it, and those that wait for it as well."""
 
     digest: str
     loop: asyncio.AbstractEventLoop
-    waiting: list[Replay] = field(default_factory=list)
+    first: Replay | None = None
+    others: set[Replay] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +87,12 @@ class Replay(Run):
     Giving it up gives up nothing but the wait: the run goes on, since the request may come again.
     """
 
-    __slots__ = ("_left", "_watcher")
+    __slots__ = ("_watcher", "left")
 
     def __init__(self, told: Callable[[Run], object]) -> None:
         super().__init__(told)
-        self._left: Callable[[], object] | None = None
+        self.left: Callable[[], object] | None = None
+        """Called at the end, if there is anything to call."""
         self._watcher: asyncio.Task[None] | None = None
 
     def give_up(self) -> None:
@@ -107,8 +107,8 @@ class Replay(Run):
         self.ended = True
         if self._watcher is not None:
             self._watcher.cancel()
-        if self._left is not None:
-            self._left()
+        if self.left is not None:
+            self.left()
         if isinstance(outcome, Result):
             self._result = msgspec.structs.replace(outcome, replayed=True) if replayed else outcome
         elif replayed and isinstance(outcome, RunFailedError):
@@ -117,15 +117,9 @@ class Replay(Run):
             self._error = outcome
         self.tell()
 
-    def wait(
-        self,
-        caller_gone: Callable[[], Awaitable[object]] | None,
-        left: Callable[[], object] | None,
-    ) -> None:
-        """Wait for the run, and call `left` at the end; end when the caller has gone."""
-        self._left = left
-        if caller_gone is not None:
-            self._watcher = asyncio.get_running_loop().create_task(self._watch(caller_gone))
+    def watch(self, caller_gone: Callable[[], Awaitable[object]]) -> None:
+        """End when the caller has gone."""
+        self._watcher = asyncio.get_running_loop().create_task(self._watch(caller_gone))
 
     async def _watch(self, caller_gone: Callable[[], Awaitable[object]]) -> None:
         await caller_gone()
@@ -210,15 +204,20 @@ class Replays:
         if isinstance(known, _Kept):
             replay.end(known.outcome, replayed=True)
             return replay
-        known.waiting.append(replay)
         if begins:
+            known.first = replay
             alone = msgspec.structs.replace(invocation, caller_gone=None)
             begin(alone, partial(self._settle, key, known))
-        if not replay.ended:
-            replay.wait(invocation.caller_gone, None if begins else self._leave)
+        else:
+            known.others.add(replay)
+            self._waiting += 1
+            replay.left = partial(self._leave, known, replay)
+        if not replay.ended and invocation.caller_gone is not None:
+            replay.watch(invocation.caller_gone)
         return replay
 
-    def _leave(self) -> None:
+    def _leave(self, current: _Running, replay: Replay) -> None:
+        current.others.discard(replay)
         self._waiting -= 1
 
     def _claim(self, key: _Key, digest: str) -> tuple[_Kept | _Running, bool]:
@@ -242,13 +241,11 @@ class Replays:
             raise OverloadedError(
                 f"{self.max_waiting} requests wait for runs with their idempotency keys"
             )
-        else:
-            self._waiting += 1
         self._replayed += 1
         return known, False
 
     def _settle(self, key: _Key, current: _Running, run: Run) -> None:
-        """Keep how a run ended, and tell everybody who waits for it."""
+        """Keep how a run ended, and end all requests that wait for it."""
         outcome: Result | BaseException
         try:
             outcome = run.outcome()
@@ -260,8 +257,10 @@ class Replays:
             self._keep(key, current.digest, outcome, _ENTRY_BYTES + len(outcome.body))
         elif isinstance(outcome, RunFailedError):
             self._keep(key, current.digest, _copy(outcome), _ENTRY_BYTES)
-        for number, replay in enumerate(current.waiting):
-            replay.end(outcome, replayed=number > 0)
+        if current.first is not None:
+            current.first.end(outcome)
+        for replay in tuple(current.others):
+            replay.end(outcome, replayed=True)
 
     def _keep(self, key: _Key, digest: str, outcome: Result | RunFailedError, size: int) -> None:
         self._kept[key] = _Kept(digest, outcome, size, self._clock() + self.ttl)
@@ -275,7 +274,7 @@ class Replays:
 
 
 def _identity(invocation: Invocation) -> tuple[_Key, str]:
-    """Return whose key it is, and a digest of all that a retry has in common with the first."""
+    """Return the caller with the key, and a digest of all that a retry must repeat."""
     key = invocation.idempotency_key or ""
     if not _KEY.fullmatch(key):
         raise IdempotencyKeyError(
@@ -286,36 +285,15 @@ def _identity(invocation: Invocation) -> tuple[_Key, str]:
             invocation.channel,
             invocation.name,
             invocation.session_id,
-            _abridged(invocation.inputs),
+            invocation.inputs,
         )
     except (TypeError, ValueError) as error:
         raise IdempotencyKeyError(f"the inputs cannot be compared: {error}") from None
     return (invocation.caller.id, key), digest
 
 
-def _abridged(value: Any) -> Any:
-    """Return JSON values with a digest, as no JSON value is, for each text that is long.
-
-    What encodes them all at once would have such a text twice more.
-    """
-    if isinstance(value, str) and len(value) > _LONG_TEXT:
-        digest = hashlib.blake2b(digest_size=32)
-        for start in range(0, len(value), _LONG_TEXT):
-            digest.update(value[start : start + _LONG_TEXT].encode("utf-8", "surrogatepass"))
-        return digest.digest()
-    if not isinstance(value, (dict, list)):
-        return value
-    copy: dict[Any, Any] | list[Any] | None = None
-    for place, member in value.items() if isinstance(value, dict) else enumerate(value):
-        shorter = _abridged(member)
-        if shorter is not member:
-            copy = value.copy() if copy is None else copy
-            copy[place] = shorter
-    return value if copy is None else copy
-
-
 def _copy(error: E, **changes: Any) -> E:
-    """Return an error of its own: one that is raised collects frames, and all that they hold."""
+    """Return a new error: one that was raised keeps the frames of its traceback alive."""
     copy = type(error).__new__(type(error))
     BaseException.__init__(copy, *error.args)  # the class's own would word the message anew
     vars(copy).update(vars(error), **changes)

@@ -134,10 +134,13 @@ class ThreadPool:
             with self._lock:
                 call.ended = True
                 self.abandoned -= call.begun and call.abandoned
-                self._idle += 1
+                is_spare = self._idle >= self.size
+                self._idle += not is_spare
             with contextlib.suppress(RuntimeError):  # the event loop has ended
                 call.loop.call_soon_threadsafe(self._done, call)
-            del call
+            if is_spare:
+                return
+            del call  # and with it what it returned
             following = self._following()
             if following is None:
                 return

@@ -346,6 +346,25 @@ def test_those_who_wait_are_bounded() -> None:
     asyncio.run(main())
 
 
+def test_those_who_left_are_forgotten_while_the_run_goes_on() -> None:
+    async def main() -> None:
+        agent, replays = Agent(), Replays()
+        agent.go = asyncio.Event()
+        first = asyncio.ensure_future(once(replays, invocation(), agent))
+        await turns()
+        for _ in range(50):
+            left = asyncio.ensure_future(once(replays, invocation(), agent))
+            await turns(2)
+            left.cancel()
+            await turns(2)
+        (running,) = replays._running.values()
+        assert (len(running.others), replays.stats()["waiting"]) == (0, 0)
+        agent.go.set()
+        assert (await first).session_id == "session 1"
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("key", ["", "k" * (MAX_KEY_LENGTH + 1), "line\nfeed", "käse", "\x7f"])
 def test_a_malformed_key_is_refused(key: str) -> None:
     agent = Agent()
