@@ -24,6 +24,8 @@ from kaizen_nexus.agents.signature import Field
 __all__ = ["FieldOutputs", "OutputModel", "ResultEncoder", "to_json"]
 
 SMALL = 256
+PROBE, MANY = 4096, 32
+"""A text with more commas than this in its first 4 KiB consists of many small values."""
 _ERRORS = (msgspec.MsgspecError, TypeError, ValueError, RecursionError)
 """What msgspec and its hooks raise for values without a JSON form, or of another type."""
 _CONTENT_TYPES = {
@@ -51,17 +53,20 @@ _CONTENT_TYPES = {
 }
 """Types whose values are accepted by `msgspec.convert` only if their JSON text has the type, too.
 
-It looks at no attribute of a record (a dataclass, struct or model), and it takes NaN and `Decimal`
-for floats, which are null and strings in JSON.
+Floats are not among them: it also takes NaN and `Decimal`, which are null and strings in JSON.
+"""
+_RECORD_TYPES = {inspect.DataclassType, inspect.StructType}
+"""Types for which this holds once `msgspec.to_builtins` has taken the value apart.
+
+`msgspec.convert` itself looks at no attribute of their instances.
 """
 
 
 class ResultEncoder:
     """Encodes results as JSON text, and checks that they have the declared type.
 
-    Where `msgspec.convert` looks at everything that matters, it checks the value itself, once the
-    text is longer than `small`. Otherwise the text is decoded: that is the cheapest way to check a
-    short one, or every attribute of a record, and its message says where the text is wrong.
+    A long result is checked by converting the value itself, where that is faster and decides.
+    Otherwise the text is decoded; the message then says where it is wrong.
 
     Parameters
     ----------
@@ -82,11 +87,16 @@ class ResultEncoder:
         self._decoder = msgspec.json.Decoder(declared, dec_hook=from_builtins)
 
     @cached_property
-    def _box(self) -> type[msgspec.Struct] | None:
-        """A struct to convert a value to, or None if that says too little about the type."""
+    def _has_records(self) -> bool | None:
+        """Whether the type has records; None if converting a value does not decide at all."""
         types = [inspect.type_info(part) for part in self._parts]
-        if not _CONTENT_TYPES.issuperset(map(type, _types_in(types, set()))):
-            return None
+        kinds = set(map(type, _types_in(types, set())))
+        if kinds <= _CONTENT_TYPES:
+            return False
+        return True if kinds <= _CONTENT_TYPES | _RECORD_TYPES else None
+
+    @cached_property
+    def _box(self) -> type[msgspec.Struct]:
         # msgspec remembers what it knows of a type only where that is a struct.
         return msgspec.defstruct("Result", [("result", self._declared)], array_like=True)
 
@@ -102,13 +112,8 @@ class ResultEncoder:
             encoded = _ENCODER.encode(value)
         except _ERRORS as error:
             raise _no_json_form(error) from error
-        if len(encoded) > self._small and self._box is not None:
-            try:
-                msgspec.convert((value,), self._box)
-            except _ERRORS:
-                pass  # the text may have the type nevertheless
-            else:
-                return encoded
+        if len(encoded) > self._small and self._accepts(value, encoded):
+            return encoded
         try:
             self._decoder.decode(encoded)
         except msgspec.ValidationError as error:
@@ -118,6 +123,22 @@ class ResultEncoder:
         except _ERRORS as error:
             raise _no_json_form(error) from error
         return encoded
+
+    def _accepts(self, value: Any, encoded: bytes) -> bool:
+        """Whether converting `value`, which is `encoded`, shows that it has the type."""
+        records = self._has_records
+        if records is None or (
+            # Texts that are decoded in less time than records are taken apart.
+            records and (len(encoded) <= 16 * self._small or encoded.count(b",", 0, PROBE) > MANY)
+        ):
+            return False
+        try:
+            if records:
+                value = msgspec.to_builtins(value, enc_hook=_to_builtins)
+            msgspec.convert((value,), self._box)
+        except _ERRORS:
+            return False
+        return True
 
 
 def to_json(value: Any) -> bytes:

@@ -44,6 +44,14 @@ class Record:
     scores: list[float]
 
 
+@dataclasses.dataclass
+class Page:
+    text: str
+    tags: list[str] = dataclasses.field(default_factory=list)
+    next: Page | None = None
+    day: datetime.date | None = None
+
+
 class Struct(msgspec.Struct):
     name: str
     colour: Colour | None = None
@@ -57,7 +65,7 @@ class Model(pydantic.BaseModel):
 SCALAR_TYPES: list[Any] = [
     *(Any, None, bool, int, float, str, bytes, Colour, Level, Literal["red", 1], uuid.UUID),
     *(decimal.Decimal, datetime.datetime, datetime.date, datetime.time, datetime.timedelta),
-    *(Typed, Record, Struct, Model, dict, list, tuple, set),
+    *(Typed, Record, Page, Struct, Model, dict, list, tuple, set),
     Annotated[int, msgspec.Meta(ge=0)],
     Annotated[str, msgspec.Meta(max_length=3)],
     Annotated[float, msgspec.Meta(lt=10)],
@@ -97,6 +105,7 @@ FITTING = st.one_of(
     st.fixed_dictionaries({"name": st.text(), "score": st.floats()}),
     st.builds(Record, st.text(), st.lists(st.floats())),
     st.builds(Struct, st.text(), st.sampled_from(Colour)),
+    st.builds(Page, st.text(), st.lists(st.text()), st.none() | st.builds(Page, st.text())),
 )
 """Values that many of the types accept."""
 KEYS = st.sampled_from(["name", "score", "scores", "inner", 1, "1", 1.5, math.nan, Colour.RED])
@@ -106,6 +115,7 @@ def _records(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(
         st.builds(Record, values, values),
         st.builds(Struct, values, values),
+        st.builds(Page, values, values, values, values),
         st.builds(Model.model_construct, name=values, score=values),
     )
 
@@ -157,6 +167,9 @@ unchecked_models = pytest.mark.filterwarnings("ignore:Pydantic serializer warnin
 @example(dict[str, int], {1: 2, "1": "no"})
 @example(list[Record], [Record("a", ["no"])])
 @example(dict[str, Any], {"a": Record(1, 2)})
+@example(Page, Page("a", ["b"], Page("c", day=datetime.date(2020, 1, 1))))
+@example(Page, Page("a", next=Page("c", [1])))
+@example(list[Page], [{"text": "a"}, Page("." * 10_000)])
 def test_a_result_is_accepted_as_its_text_is(declared: Any, value: Any) -> None:
     try:
         encoders = [ResultEncoder(declared, small=0), ResultEncoder(declared)]
