@@ -1,8 +1,9 @@
 """Timing that a noisy machine does not decide: contenders take turns, rounds are compared.
 
-A statement is repeated by a loop in bytecode of its own, as `timeit` does, so that neither a
-function call nor an iterator of ours is measured with it. How often it is repeated is calibrated
-for each contender; the garbage collector is off while a time is taken.
+A loop in bytecode of its own repeats a statement, as `timeit` does, so that neither a function call
+nor an iterator of ours is measured with it. It counts processor time, which other processes do not
+change much. The repetitions are calibrated for each contender; the garbage collector is off
+meanwhile.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def loop(
     statement: str,
     names: Mapping[str, object],
     items: Iterable[object] | None = None,
-    timer: Timer = time.perf_counter,
+    timer: Timer = time.process_time,
 ) -> Run:
     """Return what repeats a statement and times the repetition.
 
