@@ -72,7 +72,7 @@ def check(
     timeout: float,
     log: Path | None,
 ) -> None:
-    """Serve an app, run its workflows over every channel, and report what comes out differently.
+    """Serve an app, run its workflows over every channel, and report every difference.
 
     The same inputs go over HTTP, the command line, MCP over stdio, and MCP over HTTP with clients
     of both eras of the protocol. The agents really run, several times on each channel.

@@ -1,7 +1,7 @@
-"""Check that the channels of an app agree, from pytest or, as ``nexus check``, from a shell.
+"""Check that the channels of an app agree: in pytest, or as ``nexus check`` in a shell.
 
 `check` gives an app's workflows the same inputs over HTTP, the command line and MCP, and reports
-whatever comes out differently; `assert_consistent` fails a test if anything does. Both need the
+every difference; `assert_consistent` fails a test if there is one. Both need the
 extra ``testing``.
 """
 

@@ -132,7 +132,7 @@ def first_difference(one: Any, other: Any, pointer: str = "") -> tuple[str, Any,
 
 
 def groups_of(answers: Mapping[str, Answer]) -> dict[str, str] | None:
-    """Return what each group of channels has come to, or None if all have come to the same.
+    """Return the answer of each group of channels that agree, or None if all agree.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The whole check: serve the app, connect every channel, compare, clean up."""
+"""The check: serve the app, connect every channel, compare, clean up."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def check(
     log: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Report:
-    """Serve an app, run its workflows over every channel, and report what comes out differently.
+    """Serve an app, run its workflows over every channel, and report every difference.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def check(
         with log.open("ab") as file:
             run.connect(connected, file, folder / "observations.json")
         run.compare(workflows)
-        connected.close()  # so that the process behind stdio writes down what it recorded
+        connected.close()  # the server behind stdio writes what it recorded when it ends
         run.compare_observations(folder / "observations.json")
     run.report.seconds = time.monotonic() - started
     return run.report
@@ -173,7 +173,7 @@ class _Check:
         self._tools: dict[str, Mapping[str, Mapping[str, Any]]] = {}
 
     def connect(self, stack: contextlib.ExitStack, log: IO[bytes], observations: Path) -> None:
-        """Connect every channel; what `stack` is given ends the connections."""
+        """Connect every channel; leaving `stack` ends the connections."""
         site, report = self._site, self.report
         schemas = {workflow.name: workflow.input_schema for workflow in self._deployed}
         paths = {w.name: w.execute for w in self._deployed if w.execute is not None}
@@ -203,7 +203,7 @@ class _Check:
             report.channels.append(Channel(name, True, f"{how}, protocol {client.version}"))
 
     def compare(self, names: Collection[str]) -> None:
-        """Compare everything but what the process behind stdio recorded."""
+        """Compare everything except what the server behind stdio recorded."""
         chosen = chosen_of(self._deployed, names, "--workflow") if names else self._deployed
         meter = Meter(self._site)
         self._comparison = Comparison(
@@ -224,7 +224,7 @@ class _Check:
         self._comparison.end(APP)
 
     def compare_observations(self, file: Path) -> None:
-        """Compare what the process behind stdio recorded, now that it has ended."""
+        """Compare what the server behind stdio recorded, now that it has ended."""
         comparison, pending = self._comparison, self._conversations.pending
         if not comparison.most_apart and not pending:
             return

@@ -1,4 +1,4 @@
-"""Making one call on every channel, and comparing what comes of it."""
+"""Make one call on every channel, and compare the answers and what was recorded."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Comparison:
         self.report = report
         self.probes = probes
         self.least_apart = self.most_apart = 0
-        """How many records the processes apart must have, at least and at most."""
+        """How many records the servers apart must have, at least and at most."""
         self._server = server
         self._meter = meter
         self._progress = progress
@@ -77,7 +77,7 @@ class Comparison:
     def call(
         self, probe: Probe, workflow: str, case: str, inputs: dict[str, Any], session: str | None
     ) -> Answer:
-        """Return what comes of one call.
+        """Return the answer to one call.
 
         Raises
         ------
@@ -115,7 +115,7 @@ class Comparison:
         return bool(succeeded), not found
 
     def compare_problems(self, workflow: str, case: Case, probes: Iterable[Probe]) -> None:
-        """Compare what `probes` say of a call that none should let through."""
+        """Compare how `probes` refuse a call."""
         answers = {
             probe.name: self.call(probe, workflow, case.name, case.inputs, case.session)
             for probe in probes
@@ -154,7 +154,7 @@ class Comparison:
     def _compare_structure(
         self, workflow: Deployed, case: Case, reference: str, answers: dict[str, Answer]
     ) -> None:
-        """Compare results that are never the same twice with their schema alone."""
+        """Compare results with their schema alone, since they differ from call to call."""
         self.report.note(
             workflow.name,
             "result",
@@ -222,7 +222,7 @@ class Meter:
         self._last = self._read()
 
     def since(self) -> Records | None:
-        """Return what was recorded since the last time, or None if that cannot be told."""
+        """Return what was recorded since the last time, or None if that is unknown."""
         before, after = self._last, self._read()
         self._last = after
         if before is None or after is None:
@@ -241,10 +241,10 @@ class Meter:
 
 
 def bounds_of(answer: Answer) -> tuple[int, int] | None:
-    """Return how often a call is to be recorded, at least and at most; None if anything goes.
+    """Return how often a call must be recorded, at least and at most; None if any number is right.
 
     Every run of a workflow that exists is recorded once, whatever comes of it. Wrong inputs may
-    have been found before there was a run: by the command line's own parser, for example.
+    have been refused before a run began: by the command line's own parser, for example.
     """
     slug = None if answer.problem is None else answer.problem.slug
     if slug in {UNEXPECTED, NO_ANSWER}:
@@ -255,7 +255,7 @@ def bounds_of(answer: Answer) -> tuple[int, int] | None:
 
 
 def complaint_about(operation: str, answer: Answer, records: Records) -> str:
-    """Return what is wrong with the records of one call, or nothing."""
+    """Return what is wrong with the records of one call, or ""."""
     bounds = bounds_of(answer)
     if bounds is None:
         return ""

@@ -1,4 +1,4 @@
-"""Sessions: what starts on one channel goes on on every other, and leaves the same state behind."""
+"""Sessions: one that starts on any channel continues on the others, with the same state."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Transcript:
 
 
 class Conversations:
-    """Holds conversations on one channel and across channels, and compares them.
+    """Compares conversations across channels with one on a single channel.
 
     Parameters
     ----------
@@ -72,8 +72,8 @@ class Conversations:
         self._comparison = comparison
         self._site = site
         self.pending: list[tuple[Deployed, Probe, Transcript, Transcript]] = []
-        """Conversations in processes apart, whose state can be read only at their end, each with
-        the one that it is to be like."""
+        """Conversations with servers apart, whose state can be read only when they have ended; each
+        with the conversation to compare it with."""
 
     def compare(self, workflow: Deployed, inputs: dict[str, Any], *, results: bool) -> None:
         """Compare the conversations of `workflow`.
@@ -81,12 +81,11 @@ class Conversations:
         Parameters
         ----------
         workflow
-            What is talked to.
+            The workflow.
         inputs
             Inputs that it takes.
         results
-            Whether the channels give the same result for them; if not, that is known already, and
-            only the sessions are compared.
+            Whether to compare results; not if they are known to differ between channels.
         """
         probes, report = self._comparison.probes_of(workflow), self._comparison.report
         report.compared(workflow.name, "session")
@@ -99,7 +98,7 @@ class Conversations:
             order = [starter, *(probe for probe in served if probe is not starter)]
             held = self._hold(workflow, inputs, order)
             found = held.complaints
-            # Where a session got lost, the results and the state differ as a matter of course.
+            # If the session was lost, results and state are bound to differ.
             if repeatable and not found:
                 found = held.differences_from(reference, results=results)
             if found:
@@ -120,9 +119,9 @@ class Conversations:
     def _reference(
         self, workflow: Deployed, inputs: dict[str, Any], served: Sequence[Probe]
     ) -> tuple[Transcript | None, bool]:
-        """Return the conversation to compare others with, and whether it went the same way twice.
+        """Return the conversation to compare others with, and whether it is repeatable.
 
-        It is held on one channel alone: the first on which a session works at all.
+        Both are on a single channel: the first on which sessions work at all.
         """
         report = self._comparison.report
         turns = max(len(served), LEAST_TURNS)
@@ -149,7 +148,7 @@ class Conversations:
     def _hold(
         self, workflow: Deployed, inputs: dict[str, Any], order: Sequence[Probe]
     ) -> Transcript:
-        """Start a session on the first channel and go on with it on the others."""
+        """Start a session on the first channel and continue it on the others."""
         held = Transcript([probe.name for probe in order])
         case = f"a session started on {order[0].name}"
         for probe in order:

@@ -43,7 +43,7 @@ class Channel:
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that came out differently."""
+    """A difference between channels."""
 
     workflow: str
     aspect: str
@@ -82,7 +82,7 @@ class Report:
     channels : list of Channel
         How the app was called.
     differences : list of Difference
-        What came out differently.
+        The differences between channels.
     notes : list of Note
         What could not be compared, or not fully.
     inputs : list of UsedInputs

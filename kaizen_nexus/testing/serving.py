@@ -95,7 +95,7 @@ class AppInProcess:
             raise CannotCheckError(f"the server of {self.name} {how}:\n{self.tail()}")
 
     def fault(self) -> str:
-        """Return why there is no server any more, or nothing."""
+        """Return why the server has ended, or "" if it runs."""
         code = None if self._process is None else self._process.poll()
         return "" if code is None else f"the server ended with exit code {code}"
 
@@ -187,7 +187,7 @@ class AppInThread:
         self.url = f"http://127.0.0.1:{port}"
 
     def fault(self) -> str:
-        """Return why there is no server any more, or nothing."""
+        """Return why the server has ended, or "" if it runs."""
         return "" if self._thread.is_alive() else "the server stopped"
 
     def tail(self) -> str:
