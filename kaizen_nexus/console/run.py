@@ -88,6 +88,8 @@ def main(arguments: list[str]) -> int:
     """
     try:
         return _run(arguments)
+    except UnprintedError as error:
+        return error.exit_code
     except (BadUrlError, UsageError) as error:
         _complain(f"Error: {error}\nTry 'nexus run --help' for help.\n")
         return EXIT_USAGE
@@ -172,7 +174,8 @@ def _fields(text: bytes) -> dict[str, Any]:
 def _run(arguments: list[str]) -> int:
     url, timeout, argv = split_arguments(arguments)
     if argv[:1] in (["--help"], ["-h"]):
-        return _print(HELP) or EXIT_OK
+        _print(HELP)
+        return EXIT_OK
     if not argv or argv[0].startswith("-"):
         _complain(f"{HELP}\nError: the name of a workflow comes first.\n")
         return EXIT_USAGE
@@ -180,9 +183,7 @@ def _run(arguments: list[str]) -> int:
     call = {"argv": fill_in_stdin(argv), "columns": _columns(), "color": _in_color()}
     call["streams"] = True
     try:
-        code, out, err = ask(url, call, timeout, _print_part)
-    except UnprintedError as error:
-        return error.exit_code
+        code, out, err = ask(url, call, timeout, _print)
     except NoAnswerError as error:
         _complain(
             f"Error: {error} from {url}: the workflow may still be running there. "
@@ -192,9 +193,11 @@ def _run(arguments: list[str]) -> int:
     except UnreachableError as error:
         _complain(unreachable(url, str(error)))
         return EXIT_UNREACHABLE
-    failure = _print(out)
-    _complain(err)
-    return failure or code
+    try:
+        _print(out)
+    finally:
+        _complain(err)
+    return code
 
 
 def _refusal(status: int, location: str, url: str) -> tuple[int, str]:
@@ -225,33 +228,23 @@ def _in_color() -> bool:
     return not plain and sys.stderr is not None and sys.stderr.isatty()
 
 
-def _print(text: str) -> int:
-    """Write `text` to standard output; return the exit code for a failure, or 0."""
-    try:
-        _write(sys.stdout, text)
-    except BrokenPipeError:
-        failure = EXIT_BROKEN_PIPE
-    except OSError as error:
-        _complain(f"Error: cannot write to standard output: {error.strerror}.\n")
-        failure = EXIT_UNWRITTEN
-    else:
-        return EXIT_OK
-    # The interpreter writes the rest of the buffer at exit, which must not fail again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return failure
-
-
-def _print_part(text: str) -> None:
-    """Write a part of a streamed answer.
+def _print(text: str) -> None:
+    """Write `text` to standard output.
 
     Raises
     ------
     UnprintedError
         It could not be written.
     """
-    failure = _print(text)
-    if failure:
-        raise UnprintedError(failure)
+    try:
+        _write(sys.stdout, text)
+    except OSError as error:
+        # The interpreter writes the rest of the buffer at exit, which must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(error, BrokenPipeError):
+            raise UnprintedError(EXIT_BROKEN_PIPE) from None
+        _complain(f"Error: cannot write to standard output: {error.strerror}.\n")
+        raise UnprintedError(EXIT_UNWRITTEN) from None
 
 
 def _complain(text: str) -> None:

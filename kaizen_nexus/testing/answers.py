@@ -14,7 +14,6 @@ __all__ = [
     "NO_ANSWER",
     "UNEXPECTED",
     "Answer",
-    "Problem",
     "clipped",
     "first_difference",
     "groups_of",
@@ -45,50 +44,39 @@ MISSING = _Missing()
 
 
 @dataclass(frozen=True)
-class Problem:
-    """Why a call gave no result."""
+class Answer:
+    """A result, or why there is none."""
 
-    slug: str
-    """As in HTTP's problem types, or `UNEXPECTED`, or `NO_ANSWER`."""
+    result: Any = None
+    session_id: str | None = None
+    problem: str = ""
+    """As in HTTP's problem types, or `UNEXPECTED`, or `NO_ANSWER`; empty if there is a result."""
     detail: str = ""
     inputs: frozenset[str] = frozenset()
     """The inputs that are at fault."""
 
-    def is_same_as(self, other: Problem) -> bool:
-        """Whether both say the same; of several wrong inputs a channel may name the first alone."""
-        if self.slug == UNEXPECTED:
-            return self == other
-        named_alike = self.inputs == other.inputs or bool(self.inputs & other.inputs)
-        return self.slug == other.slug and named_alike
-
-    def __str__(self) -> str:
-        """Return the slug, the inputs and the detail."""
-        named = f" ({', '.join(sorted(self.inputs))})" if self.inputs else ""
-        return f"{self.slug}{named}" + (f": {self.detail}" if self.detail else "")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A result, or a problem."""
-
-    result: Any = None
-    session_id: str | None = None
-    problem: Problem | None = None
-
     @classmethod
-    def failed(cls, slug: str, detail: str = "", inputs: frozenset[str] = frozenset()) -> Answer:
+    def failed(cls, problem: str, detail: str = "", inputs: frozenset[str] = frozenset()) -> Answer:
         """Return the answer to a call that gave no result."""
-        return cls(problem=Problem(slug, detail, inputs))
+        return cls(problem=problem, detail=detail, inputs=inputs)
 
     def agrees_with(self, other: Answer) -> bool:
         """Whether both have the same result, or the same problem."""
-        if self.problem is None or other.problem is None:
-            return self.problem is other.problem and identical(self.result, other.result)
-        return self.problem.is_same_as(other.problem)
+        if self.problem != other.problem:
+            return False
+        if not self.problem:
+            return identical(self.result, other.result)
+        if self.problem == UNEXPECTED:
+            return self == other
+        # Of several wrong inputs a channel may name the first alone.
+        return self.inputs == other.inputs or bool(self.inputs & other.inputs)
 
     def __str__(self) -> str:
         """Return what a report shows of it."""
-        return shown(self.result) if self.problem is None else clipped(str(self.problem))
+        if not self.problem:
+            return shown(self.result)
+        named = f" ({', '.join(sorted(self.inputs))})" if self.inputs else ""
+        return clipped(f"{self.problem}{named}" + (f": {self.detail}" if self.detail else ""))
 
 
 def problem_in(message: str, workflow: str) -> str:
@@ -150,7 +138,7 @@ def groups_of(answers: Mapping[str, Answer]) -> dict[str, str] | None:
         return None
     (_, first), (_, second), *_ = groups
     place = None
-    if all(answer.problem is None for _, answer in groups):
+    if all(not answer.problem for _, answer in groups):
         place = first_difference(first.result, second.result)
     if place is None or not place[0]:
         return {", ".join(names): str(answer) for names, answer in groups}

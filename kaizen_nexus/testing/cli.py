@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -27,6 +26,7 @@ from kaizen_nexus.testing.serving import environment, nexus_command
 
 __all__ = ["CliProbe", "command_line"]
 
+Completed = subprocess.CompletedProcess[str]
 MARGIN = 5.0
 """Seconds beyond the timeout, in which the program itself reports that it is over."""
 MAX_ARGUMENTS = 100_000
@@ -45,15 +45,6 @@ _EXIT_CODES = {
     "quarantined": EXIT_REFUSED,
     "session-limit": EXIT_REFUSED,
 }
-
-
-@dataclass(frozen=True)
-class Printed:
-    """What a process printed, and its exit code."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
 
 
 class CliProbe:
@@ -79,9 +70,9 @@ class CliProbe:
         """Return what comes of running `workflow`, as ``-o json`` prints it."""
         options = ["-o", "json", *([] if session is None else ["--session", session])]
         done = self.run(workflow, inputs, *options)
-        if done.exit_code == EXIT_UNREACHABLE:
+        if done.returncode == EXIT_UNREACHABLE:
             return Answer.failed(NO_ANSWER, done.stderr)
-        if done.exit_code != EXIT_OK:
+        if done.returncode != EXIT_OK:
             return self._problem(workflow, done)
         try:
             answer = json.loads(done.stdout)
@@ -89,36 +80,37 @@ class CliProbe:
         except (ValueError, KeyError, TypeError, RecursionError):
             return Answer.failed(UNEXPECTED, f"exit code 0 without a result: {done.stdout[:200]}")
 
-    def run(self, workflow: str, inputs: dict[str, Any], *options: str) -> Printed:
+    def run(self, workflow: str, inputs: dict[str, Any], *options: str) -> Completed:
         """Run `workflow` with `inputs` and further options."""
         arguments, stdin = command_line(self._schemas.get(workflow, {}), inputs)
         return self.execute(workflow, *options, *arguments, stdin=stdin)
 
-    def execute(self, workflow: str, *arguments: str, stdin: str = "") -> Printed:
+    def execute(self, workflow: str, *arguments: str, stdin: str = "") -> Completed:
         """Give ``nexus run`` this command line; if it does not end in time it is killed."""
         timeout = self._site.timeout
         wait = ["--url", self._site.url, "--timeout", str(timeout)]
         try:
-            done = subprocess.run(  # noqa: S603 - our own program
+            return subprocess.run(  # noqa: S603 - our own program
                 nexus_command("run", *wait, workflow, *arguments),
                 env=environment(),
-                input=stdin.encode(),
+                input=stdin,
                 capture_output=True,
+                encoding="utf-8",
+                errors="replace",
                 timeout=timeout + MARGIN,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return Printed(EXIT_UNREACHABLE, "", f"Error: no end within {timeout:g} s")
-        texts = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
-        return Printed(done.returncode, *texts)
+            error = f"Error: no end within {timeout:g} s"
+            return Completed([], EXIT_UNREACHABLE, "", error)
 
-    def _problem(self, workflow: str, done: Printed) -> Answer:
+    def _problem(self, workflow: str, done: Completed) -> Answer:
         message = done.stderr.partition("Error: ")[2].strip()
         slug = problem_in(message, workflow)
-        if not slug and done.exit_code == EXIT_USAGE:
+        if not slug and done.returncode == EXIT_USAGE:
             slug = "invalid-inputs"
-        if _EXIT_CODES.get(slug) != done.exit_code:
-            return Answer.failed(UNEXPECTED, f"exit code {done.exit_code}: {done.stderr}")
+        if _EXIT_CODES.get(slug) != done.returncode:
+            return Answer.failed(UNEXPECTED, f"exit code {done.returncode}: {done.stderr}")
         named = self._inputs_named(workflow, message) if slug == "invalid-inputs" else frozenset()
         return Answer.failed(slug, message, named)
 

@@ -96,7 +96,7 @@ class Comparison:
         first, again = self.call(reference, *arguments), self.call(reference, *arguments)
         answers = {reference.name: first}
         answers |= {probe.name: self.call(probe, *arguments) for probe in others}
-        succeeded = {name: each for name, each in answers.items() if each.problem is None}
+        succeeded = {name: each for name, each in answers.items() if not each.problem}
         aspect = "result" if succeeded else "error"
         self.report.compared(workflow.name, aspect)
         found = None
@@ -138,12 +138,12 @@ class Comparison:
     def _compare_text(self, workflow: Deployed, case: Case, answers: dict[str, Answer]) -> None:
         """Compare what ``nexus run`` prints without ``-o json`` with what it prints with it."""
         cli = next((each for each in self.probes_of(workflow) if isinstance(each, CliProbe)), None)
-        if cli is None or answers[cli.name].problem is not None:
+        if cli is None or answers[cli.name].problem:
             return
         expected = answers[cli.name].result
         done = cli.run(workflow.name, case.inputs)
         answer = Answer(session_id="" if "session: " in done.stderr else None)
-        if done.exit_code != EXIT_OK:
+        if done.returncode != EXIT_OK:
             answer = Answer.failed(NO_ANSWER, done.stderr)
         self._account(cli, workflow.name, case.name, answer)
         if not identical(_printed(done.stdout, expected), expected):
@@ -163,7 +163,7 @@ class Comparison:
         )
         found = {}
         for name, answer in answers.items():
-            if answer.problem is not None:
+            if answer.problem:
                 found[name] = str(answer)
             elif problem := complaint(workflow.output_schema, answer.result):
                 found[name] = clipped(f"does not match its schema: {problem}")
@@ -174,8 +174,7 @@ class Comparison:
     def _account(self, probe: Probe, workflow: str, case: str, answer: Answer) -> None:
         """Count a call, and check that it was recorded."""
         self.report.calls += 1
-        no_answer = answer.problem is not None and answer.problem.slug == NO_ANSWER
-        if no_answer and (fault := self._server.fault()):
+        if answer.problem == NO_ANSWER and (fault := self._server.fault()):
             where = f"while {workflow!r} ran ({case}, {probe.name})"
             raise CannotCheckError(f"{fault} {where}:\n{self._server.tail()}")
         if probe.apart:
@@ -246,12 +245,11 @@ def bounds_of(answer: Answer) -> tuple[int, int] | None:
     Every run of a workflow that exists is recorded once, whatever comes of it. Wrong inputs may
     have been refused before a run began: by the command line's own parser, for example.
     """
-    slug = None if answer.problem is None else answer.problem.slug
-    if slug in {UNEXPECTED, NO_ANSWER}:
+    if answer.problem in {UNEXPECTED, NO_ANSWER}:
         return None
-    if slug == "invalid-inputs":
+    if answer.problem == "invalid-inputs":
         return 0, 1
-    return (0, 0) if slug == "workflow-not-found" else (1, 1)
+    return (0, 0) if answer.problem == "workflow-not-found" else (1, 1)
 
 
 def complaint_about(operation: str, answer: Answer, records: Records) -> str:
@@ -269,7 +267,7 @@ def complaint_about(operation: str, answer: Answer, records: Records) -> str:
         if other != operation and records[other]
     ]
     expected = int(answer.session_id is not None)
-    if answer.problem is None and records[SYNC] != expected:
+    if not answer.problem and records[SYNC] != expected:
         found.append(f"{SYNC} {_times(records[SYNC])} instead of {_times(expected)}")
     return f"recorded {', '.join(found)}" if found else ""
 

@@ -179,7 +179,7 @@ class Conversations:
 
 def _complaint(answer: Answer, session_id: str | None) -> str:
     """Return what is wrong with the session of one turn, or nothing."""
-    if answer.problem is not None:
+    if answer.problem:
         return str(answer)
     if answer.session_id is None:
         return "ran without a session" if session_id else "started no session"

@@ -92,8 +92,8 @@ def compare_help(report: Report, workflow: Deployed, cli: CliProbe) -> None:
     """Compare the options that ``nexus run NAME --help`` shows."""
     done = cli.execute(workflow.name, "--help")
     report.compared(workflow.name, "schema")
-    if done.exit_code:
-        found = {cli.name: clipped(f"exit code {done.exit_code}: {done.stderr}")}
+    if done.returncode:
+        found = {cli.name: clipped(f"exit code {done.returncode}: {done.stderr}")}
         report.differ(workflow.name, "schema", "--help", found)
         return
     command = WorkflowCommand(workflow.name, "", workflow.input_schema)

@@ -42,31 +42,6 @@ class Reply:
         self.body = body
 
 
-class _Body:
-    """What has arrived of a body, without the lines that `on_line` took.
-
-    Parameters
-    ----------
-    on_line
-        Takes lines until it returns False; None for other bodies.
-    """
-
-    __slots__ = ("_on_line", "content")
-
-    def __init__(self, on_line: Callable[[bytes], bool] | None) -> None:
-        self.content = bytearray()
-        self._on_line = on_line
-
-    def add(self, data: bytes) -> None:
-        """Add bytes that have arrived, and pass on complete lines."""
-        self.content += data
-        while self._on_line is not None and (end := self.content.find(b"\n")) >= 0:
-            if self._on_line(bytes(self.content[:end])):
-                del self.content[: end + 1]
-            else:
-                self._on_line = None
-
-
 class Receiver:
     """Reads one response before a deadline.
 
@@ -94,6 +69,8 @@ class Receiver:
         self._clock = clock
         self._lines = lines
         self._received = bytearray()
+        self._body = bytearray()
+        self._on_line: Callable[[bytes], bool] | None = None
 
     def reply(self) -> Reply:
         """Return the final response; interim ones (1xx) are skipped."""
@@ -101,9 +78,9 @@ class Receiver:
             status, headers = self._head()
             if status >= _FIRST_FINAL_STATUS:
                 media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-                body = _Body(self._lines.get(media_type))
-                self._fill(body, headers)
-                return Reply(status, headers, bytes(body.content))
+                self._on_line = self._lines.get(media_type)
+                self._fill(headers)
+                return Reply(status, headers, bytes(self._body))
 
     def _head(self) -> tuple[int, dict[str, str]]:
         received = self._received
@@ -123,21 +100,30 @@ class Receiver:
             headers[name.strip().lower()] = value.strip()
         return int(rest[:3]), headers
 
-    def _fill(self, body: _Body, headers: dict[str, str]) -> None:
+    def _add(self, data: bytes) -> None:
+        """Add bytes to the body, and take complete lines from it as long as they are wanted."""
+        self._body += data
+        while self._on_line is not None and (end := self._body.find(b"\n")) >= 0:
+            if self._on_line(bytes(self._body[:end])):
+                del self._body[: end + 1]
+            else:
+                self._on_line = None
+
+    def _fill(self, headers: dict[str, str]) -> None:
         if headers.get("transfer-encoding", "").lower() == "chunked":
-            self._fill_by_chunks(body)
+            self._fill_by_chunks()
             return
         length = headers.get("content-length")
         if length is None:
             while self._receive():
                 pass
-            body.add(bytes(self._received))
+            self._add(bytes(self._received))
             return
         if not length.isdecimal() or len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY:
             raise UnreachableError(_TOO_LONG)
-        body.add(self._take(int(length)))
+        self._add(self._take(int(length)))
 
-    def _fill_by_chunks(self, body: _Body) -> None:
+    def _fill_by_chunks(self) -> None:
         while True:
             while (end := self._received.find(b"\r\n")) < 0:
                 self._require()
@@ -147,9 +133,9 @@ class Receiver:
             size = int(digits, 16)
             if size == 0:
                 return
-            if len(body.content) + size > MAX_BODY:
+            if len(self._body) + size > MAX_BODY:
                 raise UnreachableError(_TOO_LONG)
-            body.add(self._take(size + 2)[:size])
+            self._add(self._take(size + 2)[:size])
 
     def _take(self, size: int) -> bytes:
         while len(self._received) < size:
