@@ -23,7 +23,7 @@ DEFAULT_MAX_WAITING = 64
 
 
 class Gate:
-    """Lets so many through at a time; further ones wait in the order of arrival, or are refused.
+    """Lets a bounded number through at a time; others wait in order of arrival, or are refused.
 
     It belongs to one event loop; `resize` alone may be called from any thread.
 
@@ -78,7 +78,7 @@ class Gate:
             self._admit()
 
     def resize(self, max_running: int, max_waiting: int) -> None:
-        """Change the bounds; nobody who is inside or waits is turned away."""
+        """Change the bounds; invocations that are inside or wait are not refused by that."""
         self.max_running = max_running
         self.max_waiting = max_waiting
         for turn in self._queue.copy():
@@ -166,7 +166,7 @@ class Limits:
         if max_running is not None:
             checked_count("max_running", max_running)
         elif max_waiting is not None:
-            raise ValueError("max_waiting needs max_running: nobody waits without that")
+            raise ValueError("max_waiting needs max_running: without that no invocation waits")
         max_waiting = DEFAULT_MAX_WAITING if max_waiting is None else max_waiting
         checked_count("max_waiting", max_waiting, least=0)
         timeout = checked_timeout(timeout)

@@ -232,11 +232,11 @@ class Breaker:
             logger.warning("%r (version %d) %s", self.name, self.version, event)
 
     def leave(self, attempt: Attempt) -> None:
-        """Count a run that goes on although nobody waits for it."""
+        """Count a run that goes on although it was given up."""
         with self._lock:
             self.abandoned += 1
             attempt.abandoned = True
-        if not attempt.running:  # it has ended meanwhile, perhaps before it could see that
+        if not attempt.running:  # it has ended in the meantime, perhaps before it saw that
             self.settle(attempt)
 
     def settle(self, attempt: Attempt) -> None:
@@ -247,9 +247,9 @@ class Breaker:
                 self.abandoned -= 1
 
     def caught(self, seconds: float, where: str) -> None:
-        """Take note that a run blocks the event loop; for the second one there is a remedy.
+        """Count a run that blocks the event loop; isolate the agent if another did so lately.
 
-        A first one may be due to what is done but once, such as an import.
+        The first time may be due to something that happens only once, such as an import.
         """
         if self._settings is None:
             return
@@ -260,8 +260,9 @@ class Breaker:
             self._caught_at = now
             self.isolated = self.isolated or isolates
         logger.warning(
-            "%r (version %d) has blocked the event loop for more than %g s, at %s; nobody else is "
-            "answered meanwhile. Await what takes time, or make the agent a synchronous function%s",
+            "%r (version %d) has blocked the event loop for more than %g s, at %s; no other "
+            "request is answered meanwhile. Await what takes time, or make the agent a synchronous "
+            "function%s",
             self.name,
             self.version,
             seconds,
@@ -305,8 +306,8 @@ class Breaker:
 class Attempt:
     """One call of a deployment's agent, as its breaker counts it.
 
-    The agent may go on after `close`, when nobody waits for it any more. It counts as abandoned
-    from then on until `end`. Both may be called from different threads.
+    The agent may go on after `close`, when the run was given up. It counts as abandoned from then
+    on until `end`. Both may be called from different threads.
     """
 
     __slots__ = ("_breaker", "abandoned", "begun", "blocked", "closed", "epoch", "probe", "running")
@@ -329,7 +330,7 @@ class Attempt:
         Raises
         ------
         AbandonedError
-            Nobody waits for it any more, so it must not be called.
+            The run was given up already, so the agent must not be called.
         """
         self.begun = self.running = True
         if self.closed:
@@ -343,7 +344,7 @@ class Attempt:
             self._breaker.settle(self)
 
     def make(self, call: Callable[[], T]) -> T:
-        """Return what `call` returns, which is all that the agent does."""
+        """Return what `call` returns; the agent begins and ends with it."""
         self.begin()
         try:
             return call()

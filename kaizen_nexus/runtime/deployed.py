@@ -1,4 +1,4 @@
-"""What a name stands for, and stood for: plain data, which never changes once it is made."""
+"""What a name stands for, and stood for before: immutable data."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Deployment:
         object.__setattr__(self, "way", way_of(self.workflow.plan))
 
     def answers_as(self, workflow: Workflow, prefix: str, sessions: bool) -> bool:
-        """Whether deploying `workflow` like that would make no difference to anybody."""
+        """Whether deploying `workflow` with these options would change nothing."""
         own = self.workflow
         return (
             own.plan is workflow.plan

@@ -93,8 +93,8 @@ class Executor:
 
         Those that wait for the limit of their own workflow do not count.
         """
-        unheard = 0 if self._state is None else len(self._state.unheard)
-        return self.gate.running + self.gate.waiting + unheard
+        abandoned = 0 if self._state is None else len(self._state.abandoned)
+        return self.gate.running + self.gate.waiting + abandoned
 
     @property
     def abandoned_threads(self) -> int:
@@ -160,11 +160,11 @@ class LoopState:
         self.turns = Turns()
         self.threads = executor.threads
         self.closing_threads = executor.closing_threads
-        self.unheard: set[AgentRun] = set()
-        """Runs that were given up and have not ended; nobody else refers to their tasks."""
+        self.abandoned: set[AgentRun] = set()
+        """Runs that were given up, and whose agents have not ended."""
 
     def end(self) -> None:
-        """Give back what the runs hold that were left when the event loop ended."""
+        """Give back what runs still hold when the event loop has ended."""
         for run in self.clock:
             run.leave()
-        self.unheard.clear()
+        self.abandoned.clear()

@@ -17,7 +17,7 @@ NEW_SESSION = "new"
 
 
 class Invocation(msgspec.Struct, frozen=True):
-    """One request to run a workflow: all that was found of it, once, when it came in."""
+    """One request to run a workflow, with what was found when it came in."""
 
     deployment: Deployment
     """What `Runtime.find` returned: the caller may use it."""
@@ -28,7 +28,7 @@ class Invocation(msgspec.Struct, frozen=True):
     caller: Caller = ANONYMOUS
     """Who asks; the owner of a session that is created for this invocation."""
     caller_gone: Callable[[], Awaitable[object]] | None = None
-    """Returns when nobody waits for the answer any more, where the channel can tell."""
+    """Returns when the client has gone, where the channel can tell."""
     chosen: Callable[[int], None] | None = None
     """Told which version of the workflow runs, before anything of it does; not of a replay."""
     attached: Callable[[str], None] | None = None

@@ -89,8 +89,8 @@ class Replay(Run):
 
     __slots__ = ("_watcher", "left")
 
-    def __init__(self, told: Callable[[Run], object]) -> None:
-        super().__init__(told)
+    def __init__(self, on_end: Callable[[Run], object]) -> None:
+        super().__init__(on_end)
         self.left: Callable[[], object] | None = None
         """Called at the end, if there is anything to call."""
         self._watcher: asyncio.Task[None] | None = None
@@ -101,7 +101,7 @@ class Replay(Run):
         self.end(AbandonedError())
 
     def end(self, outcome: Result | BaseException, *, replayed: bool = False) -> None:
-        """Take the outcome of the run, unless the request was given up, and tell who waits."""
+        """Take the outcome of the run, unless the request was given up, and call `on_end`."""
         if self.ended:
             return
         self.ended = True
@@ -115,7 +115,7 @@ class Replay(Run):
             self._error = _copy(outcome, replayed=True)
         else:
             self._error = outcome
-        self.tell()
+        self.notify()
 
     def watch(self, caller_gone: Callable[[], Awaitable[object]]) -> None:
         """End when the caller has gone."""
@@ -188,7 +188,7 @@ class Replays:
 
         A run goes on when whoever asked for it leaves, since they may ask again: `begin` gets an
         invocation without `caller_gone`. How it ended is kept if the agent was called, or may have
-        been; a refusal is not. Who waits for a run that is refused is refused with it.
+        been; a refusal is not. Requests that wait for a run which is refused are refused with it.
 
         The run that is returned ends with an `IdempotencyKeyError` if the key is malformed or the
         inputs cannot be compared, an `IdempotencyKeyReusedError` if the caller has used the key for

@@ -47,14 +47,14 @@ class Run:
 
     Parameters
     ----------
-    told
+    on_end
         Called once with the run when it has ended, unless it was given up before.
     """
 
-    __slots__ = ("_error", "_result", "_told", "ended")
+    __slots__ = ("_error", "_on_end", "_result", "ended")
 
-    def __init__(self, told: Callable[[Run], object]) -> None:
-        self._told: Callable[[Run], object] | None = told
+    def __init__(self, on_end: Callable[[Run], object]) -> None:
+        self._on_end: Callable[[Run], object] | None = on_end
         self._result: Result | None = None
         self._error: BaseException | None = None
         self.ended = False
@@ -69,18 +69,18 @@ class Run:
         return self._result
 
     def give_up(self) -> None:
-        """Wait no longer: nobody is told of the end."""
-        self._told = None
+        """Wait no longer: `on_end` is not called."""
+        self._on_end = None
 
-    def tell(self) -> None:
-        """Tell whoever waits that the run has ended."""
-        told, self._told = self._told, None
-        if told is not None:
-            told(self)
+    def notify(self) -> None:
+        """Call `on_end`, once."""
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end(self)
 
 
 class AgentRun(Run):
-    """One run of a deployment's agent; it begins, ends and gives back all that belongs to it.
+    """One run of a deployment's agent: it takes the places that the run needs, and gives them back.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class AgentRun(Run):
         What the runs of the event loop share.
     invocation
         What to run.
-    told
+    on_end
         Called once with the run when it has ended, unless it was given up before.
     """
 
@@ -115,9 +115,9 @@ class AgentRun(Run):
         runtime: Runtime,
         state: LoopState,
         invocation: Invocation,
-        told: Callable[[Run], object],
+        on_end: Callable[[Run], object],
     ) -> None:
-        super().__init__(told)
+        super().__init__(on_end)
         self._runtime = runtime
         self._state = state
         self._invocation = invocation
@@ -138,12 +138,12 @@ class AgentRun(Run):
         self._watcher: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
-        """Take the first step; if that is the last, tell at once, and otherwise go on in a task."""
+        """Take the first step; the run has ended with that, or goes on in a task."""
         self._started = perf_counter_ns()
         self._invocation.deployment.meter.begin()
         task = self._state.tasks.start(self._work(), self._over)
         if task is None:
-            self.tell()
+            self.notify()
             return
         self._task = task
         self._context = copy_context()
@@ -152,11 +152,11 @@ class AgentRun(Run):
         if timeout is not None and timeout < 2 * clock.interval:
             self.look(clock.interval)
             if self.ended:  # the first step took too long
-                self.tell()
+                self.notify()
 
     def give_up(self) -> None:
-        """End the run since nobody waits any more: the agent is cancelled, or left to itself."""
-        self._told = None
+        """End the run, because its client has gone: the agent is cancelled, or left to itself."""
+        self._on_end = None
         if not self.ended:
             self._runtime.executor.given_up += 1
             self._abandon(AbandonedError())
@@ -197,8 +197,8 @@ class AgentRun(Run):
             self._abandon(AbandonedError())
 
     def leave(self) -> None:
-        """Give everything back since the event loop has ended, and with it the agent."""
-        self._told = None
+        """Give everything back, because the event loop has ended, and the agent with it."""
+        self._on_end = None
         self._task = None
         self._end(AbandonedError())
 
@@ -206,17 +206,17 @@ class AgentRun(Run):
         """End a run whose agent has not ended."""
         self._end(error)
         if self._task is not None:
-            self._state.unheard.add(self)
+            self._state.abandoned.add(self)
             self._task.cancel()
-            self._state.loop.call_soon(self.tell, context=self._context)
+            self._state.loop.call_soon(self.notify, context=self._context)
 
     def _over(self) -> None:
-        """Tell of the end of a run that had to wait."""
+        """Call `on_end` of a run that had to wait, in the caller's context."""
         if self._context is not None:
-            self._context.run(self.tell)
+            self._context.run(self.notify)
 
     async def _work(self) -> None:
-        """Do everything there is to do, and handle whatever goes wrong."""
+        """Run from the first check to the result, and handle whatever goes wrong."""
         try:
             self._end(None, await self._answer())
         except BaseException as error:
@@ -225,7 +225,7 @@ class AgentRun(Run):
         finally:
             if self._turn is not None:
                 self._state.turns.leave(*self._turn)
-            self._state.unheard.discard(self)
+            self._state.abandoned.discard(self)
 
     async def _answer(self) -> bytes:
         """Wait for a place and for the session, call the agent, and return its encoded result."""
@@ -312,7 +312,7 @@ class AgentRun(Run):
         return failure
 
     def _end(self, error: Exception | None, body: bytes = b"") -> None:
-        """Note how the run ended, unless it was given up, and give back all places at once."""
+        """Note how the run ended, unless it was given up before, and give back its places."""
         if self.ended:
             return
         self.ended = True

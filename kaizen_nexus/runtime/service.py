@@ -46,7 +46,7 @@ class Runtime:
     replays
         What answers retries.
     access
-        Who may do what; by default everybody may do everything.
+        Which caller may do what; by default every caller may do everything.
     """
 
     def __init__(
@@ -96,8 +96,8 @@ class Runtime:
         Raises
         ------
         SessionNotFoundError
-            There is no such session, or it is somebody else's: the error does not tell which, and
-            what is somebody else's is not touched.
+            There is no such session, or it belongs to another caller: the error does not tell
+            which. A session of another caller is not touched.
         """
         owner = None
         if self.access.enforced:

@@ -156,7 +156,7 @@ class ThreadSteps:
                 self._stepping = False
                 given_up = self._closed
             if given_up:
-                self._close_unheard()
+                self._close_abandoned()
 
     def _next(self) -> Any:
         if self._iterator is None:
@@ -172,7 +172,7 @@ class ThreadSteps:
         finally:
             self._attempt.end()
 
-    def _close_unheard(self) -> None:
+    def _close_abandoned(self) -> None:
         try:
             self._close()
         except Exception:

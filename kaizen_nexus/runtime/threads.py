@@ -28,9 +28,9 @@ MAX_IDLE = 10.0
 class ThreadPool:
     """Runs functions in daemon threads, so many at a time, for one event loop.
 
-    Nothing can stop a thread. Who stops waiting for one gives its place back, so that others find
-    one, and the thread is counted as abandoned until it ends: there are never more than five times
-    `size` of them.
+    Nothing can stop a thread. A call that is cancelled gives its place back to others, and its
+    thread counts as abandoned until the function returns: there are never more than five times
+    `size` threads.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class ThreadPool:
         be abandoned: one agent that hangs can leave as many as run at a time, and must not have the
         others refused.
     withdraws
-        Whether a function is not called any more if nobody waits for it when it is its turn.
+        Whether a call that is cancelled before it begins is dropped, or made all the same.
     """
 
     def __init__(self, size: int, *, withdraws: bool = True) -> None:
@@ -101,7 +101,7 @@ class ThreadPool:
                 self._done(call)
 
     def _done(self, call: _Call) -> None:
-        """Give back a call's place, and wake who waits; on the event loop."""
+        """Give back a call's place, and wake its caller; runs on the event loop."""
         if not call.abandoned:
             self._running -= 1
             if not call.over.done():

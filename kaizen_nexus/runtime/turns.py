@@ -1,4 +1,4 @@
-"""Turns: who works on the same thing does so one after the other, in the order of arrival."""
+"""Turns: what concerns one session runs one after the other, in the order of arrival."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Watchdog:
         self._idle = idle
         self._clock = clock
         self._looked_at = clock()
-        # Of the last sign of life that was asked for: whether it came, and who kept it waiting.
+        # Of the last callback: whether it was called, whether a run was blamed, and which may be.
         self._answered = True
         self._accused = True
         self._suspect: Attempt | asyncio.Task[Any] | None = None
@@ -118,7 +118,7 @@ class Watchdog:
             return
         suspect = _running(loop)
         if late or suspect is not self._suspect:
-            # A busy loop goes from one to the next, and who is met at the end has not blocked it.
+            # A busy loop goes from run to run: the one that it is in at last has not blocked it.
             self._suspect, self._since = suspect, now
         elif now - self._since >= self.blocked_after and not self._accused:
             self._accused = True

@@ -25,7 +25,7 @@ __all__ = ["Way", "way_of"]
 
 
 class Way(Protocol):
-    """How an agent is called. The attempt is told when it begins, and when it has ended."""
+    """How an agent is called; `attempt` notes when it begins, and when it has ended."""
 
     @property
     def isolated(self) -> Way:

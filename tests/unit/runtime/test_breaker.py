@@ -242,8 +242,8 @@ def test_blocking_the_event_loop_is_a_failure_and_twice_soon_leads_to_isolation(
     assert (agent.breaker.isolated, agent.breaker.state) == (True, "open")
     assert (
         "'agent' (version 2) has blocked the event loop for more than 0.25 s, at agent.py:7; "
-        "nobody else is answered meanwhile. Await what takes time, or make the agent a synchronous "
-        "function. From now on it is run in a thread, with an event loop of its own"
+        "no other request is answered meanwhile. Await what takes time, or make the agent a "
+        "synchronous function. From now on it is run in a thread, with an event loop of its own"
     ) in caplog.text
 
 

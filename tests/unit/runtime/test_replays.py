@@ -58,7 +58,7 @@ class Working(Run):
         except Exception as error:
             self._error = error
         self.ended = True
-        self.tell()
+        self.notify()
 
 
 async def once(replays: Replays, asked: Invocation, work: Work) -> Result:
