@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import msgspec
 import numpy as np
 
-__all__ = ["LARGE", "MAX_DEPTH", "MAX_VALUES", "StrictJsonError", "check", "check_keys", "loads"]
+__all__ = ["LARGE", "StrictJsonError", "loads"]
 
 MAX_DEPTH = 100
 MAX_VALUES = 65_536
@@ -29,10 +29,6 @@ _ENDS_OF_KEYS = [bytes((before,)) + b":" for before in _BEFORE_COLONS]
 
 class StrictJsonError(ValueError):
     """The text is not JSON, or is JSON that parsers read differently."""
-
-
-class DuplicateKeyError(StrictJsonError):
-    """An object has the same key twice."""
 
 
 class TooManyValuesError(StrictJsonError):
@@ -54,53 +50,9 @@ def loads(text: bytes | bytearray) -> Any:
     """
     try:
         value = msgspec.json.decode(text)
-    except (ValueError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return _read_carefully(text)
     return value if _is_unambiguous(text, value) else _read_carefully(text)
-
-
-def check_keys(text: bytes | bytearray) -> None:
-    """Refuse duplicate keys and too many values, and leave other errors to the text's reader.
-
-    Raises
-    ------
-    StrictJsonError
-        A key comes twice, or there are more than 65,536 values.
-    """
-    try:
-        loads(text)
-    except (DuplicateKeyError, TooManyValuesError):
-        raise
-    except StrictJsonError:
-        return
-
-
-def check(root: Any, *, escapes: bool = True) -> None:
-    """Refuse deep nesting in a decoded value and, where its text had escapes, lone surrogates.
-
-    Level by level, so that deep nesting cannot exhaust the stack.
-
-    Raises
-    ------
-    StrictJsonError
-        The value is nested more than 100 levels deep, or a string holds a lone surrogate.
-    """
-    depth, level = 0, [root]
-    while level:
-        below: list[Any] = []
-        for value in level:
-            if isinstance(value, dict):
-                below.extend(value.values())
-                if escapes:
-                    below.extend(value)
-            elif isinstance(value, list):
-                below.extend(value)
-            elif escapes and isinstance(value, str):
-                _check_surrogates(value)
-        depth += any(isinstance(value, (dict, list)) for value in level)
-        if depth > MAX_DEPTH:
-            raise _too_deep()
-        level = below
 
 
 def _is_unambiguous(text: bytes | bytearray, value: Any) -> bool:
@@ -190,8 +142,31 @@ def _read_carefully(text: bytes | bytearray) -> Any:
     except ValueError:
         raise StrictJsonError("a number is out of range: an integer of too many digits") from None
     # Only escapes can make lone surrogates.
-    check(value, escapes="\\u" in decoded)
+    _check(value, escapes="\\u" in decoded)
     return value
+
+
+def _check(root: Any, *, escapes: bool) -> None:
+    """Refuse deep nesting in a decoded value and, where its text had escapes, lone surrogates.
+
+    Level by level, so that deep nesting cannot exhaust the stack.
+    """
+    depth, level = 0, [root]
+    while level:
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                below.extend(value.values())
+                if escapes:
+                    below.extend(value)
+            elif isinstance(value, list):
+                below.extend(value)
+            elif escapes and isinstance(value, str):
+                _check_surrogates(value)
+        depth += any(isinstance(value, (dict, list)) for value in level)
+        if depth > MAX_DEPTH:
+            raise _too_deep()
+        level = below
 
 
 def _finite(digits: str) -> float:
@@ -207,7 +182,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
-                raise DuplicateKeyError(f"duplicate key {name[:MAX_QUOTED]!r}")
+                raise StrictJsonError(f"duplicate key {name[:MAX_QUOTED]!r}")
             seen.add(name)
     return members
 
