@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["LARGE", "StrictJsonError", "loads"]
 
@@ -69,10 +72,9 @@ def _is_unambiguous(text: bytes | bytearray, value: Any) -> bool:
     if len(text) > LARGE:
         keys = _number_of_keys(value)
         array = np.frombuffer(text, np.uint8)
-        is_colon = array == ord(":")
-        if keys == np.count_nonzero(is_colon):
+        if keys == _number_of(ord(":"), array):
             return True
-        before = array[np.flatnonzero(is_colon) - 1]
+        before = array[np.flatnonzero(array == ord(":")) - 1]
         return keys == np.count_nonzero(np.isin(before, _BEFORE_COLONS))
     if text.count(b"{") + text.count(b"[") > 1:
         keys = _number_of_keys(value)
@@ -120,8 +122,14 @@ def _check_number_of_values(text: bytes | bytearray) -> None:
     without_escapes = text.replace(b"\\\\", b"__").replace(b'\\"', b"__")
     array = np.frombuffer(without_escapes, np.uint8)
     outside = array[~np.logical_xor.accumulate(array == ord('"'))]
-    if sum(int(np.count_nonzero(outside == character)) for character in b",[{") >= MAX_VALUES:
+    if sum(_number_of(character, outside) for character in b",[{") >= MAX_VALUES:
         raise TooManyValuesError
+
+
+def _number_of(character: int, array: npt.NDArray[np.uint8]) -> int:
+    """Count a character piece by piece: small arrays reuse memory that large ones would map."""
+    pieces = (array[start : start + LARGE] for start in range(0, len(array), LARGE))
+    return sum(int(np.count_nonzero(piece == character)) for piece in pieces)
 
 
 def _read_carefully(text: bytes | bytearray) -> Any:

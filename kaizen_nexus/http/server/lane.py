@@ -183,14 +183,14 @@ class Lane:
         if found is None or len(lines) > limits.header_count:
             return None
         headers = self._fields(lines)
-        body = data[end + 4 :]
-        if headers is None or headers.get(b"content-length", b"0") != b"%d" % len(body):
+        size = b"%d" % (len(data) - end - 4)
+        if headers is None or headers.get(b"content-length", b"0") != size:
             return None
         caller = ANONYMOUS if self._identify is None else self._identify(headers)
         if caller is None:
             return None
         method, path, handler = found
-        return LaneRequest(method, path, headers, body, caller), handler
+        return LaneRequest(method, path, headers, data[end + 4 :], caller), handler
 
     def _route(self, line: bytes, limits: HttpLimits) -> tuple[str, str, LaneHandler] | None:
         match = _REQUEST_LINE.fullmatch(line)
