@@ -23,6 +23,8 @@ HANDSHAKE = "2025-11-25"
 """The newest protocol version that begins with an ``initialize`` handshake."""
 MODERN = "2026-07-28"
 """The protocol version without a handshake: every request carries what it would have settled."""
+START_TIMEOUT = 60.0
+"""Seconds that a server over stdio gets to start and to give its first answer."""
 CLOSE_TIMEOUT = 5.0
 """Seconds that a server over stdio gets to end after its standard input was closed."""
 MAX_PAGES = 1_000
@@ -148,9 +150,12 @@ def connect_stdio(
     log
         Where its standard error goes.
     timeout
-        Seconds for each answer, the first included, for which the server has to start.
+        Seconds for each answer but the first, for which the server has to start.
     """
-    return McpClient(_Stdio(command, env, log, timeout), modern=True)
+    transport = _Stdio(command, env, log)
+    client = McpClient(transport, modern=True)
+    transport.timeout = timeout
+    return client
 
 
 class _Http:
@@ -187,10 +192,8 @@ class _Http:
 class _Stdio:
     """One line for each message, to and from a process."""
 
-    def __init__(
-        self, command: Sequence[str], env: Mapping[str, str], log: IO[bytes], timeout: float
-    ) -> None:
-        self._timeout = timeout
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], log: IO[bytes]) -> None:
+        self.timeout = START_TIMEOUT
         self._arrived = threading.Condition()
         self._awaited: int | None = None
         self._answer: Message | None = None
@@ -207,19 +210,19 @@ class _Stdio:
             self._awaited, self._answer = message["id"], None
         self.send(message, headers)
         with self._arrived:
-            self._arrived.wait_for(lambda: self._answer or self._ended, self._timeout)
+            self._arrived.wait_for(lambda: self._answer or self._ended, self.timeout)
             if self._answer is not None:
                 return self._answer
         if self._ended:
             raise UnreachableError("the server closed the connection")
-        raise NoAnswerError(f"no answer within {self._timeout:g} s")
+        raise NoAnswerError(f"no answer within {self.timeout:g} s")
 
     def send(self, message: Message, headers: Message) -> None:
         """Send a message."""
         del headers  # HTTP's
         pipe: Any = self._process.stdin
         # Writing to a server that does not read lasts until the server ends.
-        watchdog = threading.Timer(self._timeout, self._process.kill)
+        watchdog = threading.Timer(self.timeout, self._process.kill)
         watchdog.start()
         try:
             pipe.write(json.dumps(message).encode() + b"\n")
