@@ -166,7 +166,7 @@ class RateLimiter:
     def _make_room(self, now: float) -> None:
         while self._callers:
             first = next(iter(self._callers))
-            if self._callers[first][self._longest].end > now:
+            if any(window.end > now for window in self._callers[first]):
                 if len(self._callers) < self._capacity:
                     return
                 self.forgotten += 1

@@ -135,6 +135,16 @@ def test_the_caller_whose_longest_window_began_first_makes_room(clock: Clock) ->
     assert limiter.take("ada").refusal is not None, "bob was forgotten, whose minute began first"
 
 
+def test_a_short_window_outlasts_the_end_of_a_long_one(clock: Clock) -> None:
+    limiter = RateLimiter(parse_rate_limit("4/2 minutes;1/10 seconds"), clock)
+    limiter.take("ada")
+    clock.now += 115
+    assert limiter.take("ada").refusal is None
+    clock.now += 6
+    limiter.take("bob")
+    assert limiter.take("ada").refusal is not None
+
+
 @given(
     st.lists(st.tuples(st.sampled_from("abcd"), st.floats(0, 40)), max_size=60),
     st.sampled_from(["1/second", "3/minute", "2/second;3/minute", "4/2 minutes;1/10 seconds"]),
