@@ -11,6 +11,7 @@ import contextlib
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -133,6 +134,8 @@ class Limits:
         self.max_names = max_names
         self._lock = threading.Lock()
         self._limits: dict[str, Limit] = {}
+        self.of: Callable[[str], Limit | None] = self._limits.get
+        """Returns the limit of a name, if it has one."""
 
     def set(
         self,
@@ -189,10 +192,6 @@ class Limits:
                     "app.limit(name)"
                 )
             self._limits[name] = Limit(gate, timeout)
-
-    def of(self, name: str) -> Limit | None:
-        """Return the limit of `name`, if it has one."""
-        return self._limits.get(name)
 
     def stats(self) -> dict[str, LimitStats]:
         """Return each limit, and how it is used."""

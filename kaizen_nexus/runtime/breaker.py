@@ -310,19 +310,25 @@ class Attempt:
     on until `end`. Both may be called from different threads.
     """
 
-    __slots__ = ("_breaker", "abandoned", "begun", "blocked", "closed", "epoch", "probe", "running")
+    __slots__ = (
+        "_breaker",
+        "abandoned",
+        "begun",
+        "blocked",
+        "closed",
+        "epoch",
+        "isolated",
+        "probe",
+        "running",
+    )
 
     def __init__(self, breaker: Breaker, epoch: int, probe: bool = False) -> None:
         self._breaker = breaker
         self.epoch = epoch
         self.probe = probe
+        self.isolated = breaker.isolated or (probe and breaker.blocked > 0)
+        """Whether the agent, if asynchronous, is run in a thread."""
         self.begun = self.running = self.closed = self.abandoned = self.blocked = False
-
-    @property
-    def isolated(self) -> bool:
-        """Whether the agent, if asynchronous, is to be run in a thread: so is its probe early."""
-        breaker = self._breaker
-        return breaker.isolated or (self.probe and breaker.blocked > 0)
 
     def begin(self) -> None:
         """Note that the agent is called.

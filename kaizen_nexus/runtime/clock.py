@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
-__all__ = ["Clock", "Watched"]
+if TYPE_CHECKING:
+    from kaizen_nexus.runtime.run import AgentRun
 
-
-class Watched(Protocol):
-    """What the clock looks after."""
-
-    def look(self, interval: float) -> None:
-        """See what there is to do; called about every `interval` seconds."""
+__all__ = ["Clock"]
 
 
-T = TypeVar("T", bound=Watched)
-
-
-class Clock(Generic[T]):
-    """Looks after everything that was added, at regular intervals while there is anything.
+class Clock:
+    """Looks after the runs that wait, at regular intervals while there are any.
 
     A timer for each run would be most of what a short one costs.
 
@@ -35,29 +28,29 @@ class Clock(Generic[T]):
     def __init__(self, loop: asyncio.AbstractEventLoop, interval: float) -> None:
         self._loop = loop
         self.interval = interval
-        self._watched: set[T] = set()
+        self._runs: set[AgentRun] = set()
         self.ticking = False
 
-    def __iter__(self) -> Iterator[T]:
-        """Iterate over a snapshot of what is looked after."""
-        return iter(tuple(self._watched))
+    def __iter__(self) -> Iterator[AgentRun]:
+        """Iterate over a snapshot of the runs."""
+        return iter(tuple(self._runs))
 
-    def add(self, watched: T) -> None:
-        """Look after `watched` from now on."""
-        self._watched.add(watched)
+    def add(self, run: AgentRun) -> None:
+        """Look after `run` from now on."""
+        self._runs.add(run)
         if not self.ticking:
             self._tick_later()
 
-    def discard(self, watched: T) -> None:
-        """Look after `watched` no longer."""
-        self._watched.discard(watched)
+    def discard(self, run: AgentRun) -> None:
+        """Look after `run` no longer."""
+        self._runs.discard(run)
 
     def _tick_later(self) -> None:
-        self.ticking = bool(self._watched)
+        self.ticking = bool(self._runs)
         if self.ticking:
             self._loop.call_later(self.interval, self._tick)
 
     def _tick(self) -> None:
-        for watched in self:
-            watched.look(self.interval)
+        for run in self:
+            run.look(self.interval)
         self._tick_later()

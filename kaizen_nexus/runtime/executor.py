@@ -156,7 +156,7 @@ class LoopState:
     def __init__(self, loop: asyncio.AbstractEventLoop, executor: Executor) -> None:
         self.loop = loop
         self.tasks = tasks_of(loop)
-        self.clock: Clock[AgentRun] = Clock(loop, WATCH_AFTER)
+        self.clock = Clock(loop, WATCH_AFTER)
         self.turns = Turns()
         self.threads = executor.threads
         self.closing_threads = executor.closing_threads

@@ -206,7 +206,7 @@ class Replays:
             return replay
         if begins:
             known.first = replay
-            alone = msgspec.structs.replace(invocation, caller_gone=None)
+            alone = msgspec.structs.replace(invocation, caller_gone=None, idempotency_key=None)
             begin(alone, partial(self._settle, key, known))
         else:
             known.others.add(replay)

@@ -61,9 +61,11 @@ class Run:
 
     def outcome(self) -> Result:
         """Return the result of a run that has ended, or raise what ended it; to be called once."""
-        error, self._error = self._error, None  # or it would refer to itself, by its traceback
-        if error is not None:
-            raise error
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                self._error = None  # or it would refer to itself, by its traceback
         if self._result is None:
             raise RuntimeError("the run has not ended, or its outcome was taken before")
         return self._result
@@ -146,6 +148,10 @@ class AgentRun(Run):
             self.notify()
             return
         self._task = task
+        if self.ended:  # something that the first step did has given it up
+            self._state.abandoned.add(self)
+            task.cancel()
+            return
         self._context = copy_context()
         clock, timeout = self._state.clock, self._timeout
         clock.add(self)
@@ -254,7 +260,7 @@ class AgentRun(Run):
         deployment = invocation.deployment
         if invocation.chosen is not None:
             invocation.chosen(deployment.version)
-        inputs = deployment.workflow.validate(invocation.inputs)
+        inputs = deployment.workflow.plan.inputs.convert(invocation.inputs)
         self._timeout = runtime.executor.timeout
         self._gates = [runtime.executor.gate]
         limit = runtime.limits.of(deployment.workflow.name)
@@ -287,8 +293,9 @@ class AgentRun(Run):
     def _prepare(self, inputs: dict[str, Any]) -> Callable[[], Any]:
         """Attach the session, if there is one, and return what calls the agent."""
         workflow = self._invocation.deployment.workflow
-        session = self._runtime.attach(self._invocation)
-        context = None
+        session = context = None
+        if self._invocation.session_id is not None or self._invocation.deployment.sessions:
+            session = self._runtime.attach(self._invocation)
         if session is not None:
             self._session_id = session.session_id
             if workflow.plan.wants_context:

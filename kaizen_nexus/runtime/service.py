@@ -114,8 +114,8 @@ class Runtime:
         session = self.sessions.sessions.get(session_id)
         return session is not None and self.access.owns(caller, session)
 
-    def attach(self, invocation: Invocation) -> CrossChannelSession | None:
-        """Return the session of an invocation: a new one, one that there is, or None.
+    def attach(self, invocation: Invocation) -> CrossChannelSession:
+        """Return the session that an invocation names, or a new one.
 
         Raises
         ------
@@ -125,8 +125,6 @@ class Runtime:
             There is no room for a new one.
         """
         session_id = invocation.session_id
-        if session_id is None and not invocation.deployment.sessions:
-            return None
         started = perf_counter_ns()
         if session_id is None or session_id == NEW_SESSION:
             session = self.sessions.create_session(user_id=invocation.caller.id)
@@ -169,10 +167,7 @@ class Runtime:
             The app runs on another event loop.
         """
         if invocation.idempotency_key is not None:
-            return self.replays.start(invocation, ended, self._begin)
-        return self._begin(invocation, ended)
-
-    def _begin(self, invocation: Invocation, ended: Callable[[Run], object]) -> Run:
+            return self.replays.start(invocation, ended, self.start)
         run = AgentRun(self, self.executor.state(), invocation, ended)
         run.begin()
         return run

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -336,5 +340,43 @@ def test_one_whose_first_step_takes_too_long_is_told_of_before_start_returns() -
             run.outcome()
         await until(lambda: runtime.executor.pending == 0)
         assert told == [run]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_failure_that_was_raised_leaves_no_cycle_behind(
+    waits: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "kaizen_nexus")  # what is captured keeps the exception
+
+    class NotHereError(Exception):
+        pass
+
+    async def fail() -> None:
+        if waits:
+            await asyncio.sleep(0)
+        raise NotHereError
+
+    async def main() -> weakref.ref[BaseException]:
+        try:
+            await run(Executor(), fail)
+        except AgentFailedError as error:
+            return weakref.ref(error.__cause__ or error)
+        raise AssertionError
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert asyncio.run(main())() is None
+    finally:
+        gc.enable()
+
+
+def test_the_clock_stops_when_no_run_waits() -> None:
+    async def main() -> None:
+        executor = Executor()
+        assert await run(executor, partial(asyncio.sleep, 2 * WATCH_AFTER, "done")) == "done"
+        await until(lambda: not executor.state().clock.ticking)
 
     asyncio.run(main())
