@@ -62,7 +62,7 @@ class Connection(HttpToolsProtocol, BufferedProtocol):
         self._watch()
 
     def _make_room(self) -> bool:
-        """Reset whoever has been waiting longest, and return whether there was anybody."""
+        """Reset the connection that has been idle longest; return whether there was one."""
         oldest = next(iter(self.waiting), None)
         if oldest is None:
             return False
@@ -98,19 +98,19 @@ class Connection(HttpToolsProtocol, BufferedProtocol):
         return False
 
     def _close(self) -> None:
-        """Close once everything is written, or the client has had the time to read it."""
+        """Close once all is written, or once the client has had its time to read it."""
         if not self.transport.is_closing():
             self.transport.close()
         if self.transport.get_write_buffer_size():
             self.loop.call_later(self.limits.write_timeout, self._abort)
 
     def _abort(self) -> None:
-        """Reset the connection, unless it has come to its end meanwhile."""
+        """Reset the connection, unless it was closed meanwhile."""
         if self in self.connections:
             self.transport.abort()
 
     def _hang_up(self) -> None:
-        """Close, but read on for a moment: a reset would overtake the answer."""
+        """Close the writing side, and read on for a moment: a reset could overtake the answer."""
         if self.transport.can_write_eof():
             self.transport.write_eof()
             self.loop.call_later(self.limits.linger, self._abort)
@@ -133,7 +133,7 @@ class Connection(HttpToolsProtocol, BufferedProtocol):
         return bool(self.pipeline) or (self.cycle is not None and not self.cycle.response_complete)
 
     def _watch(self) -> None:
-        """Have a timer run for what the client has to send next, if anything."""
+        """Start the timer for the part that the client has to send next, if any."""
         part: Part | None = self._part
         if part is Part.START:
             part = None if self.answering else Part.HEAD
@@ -147,13 +147,13 @@ class Connection(HttpToolsProtocol, BufferedProtocol):
             self._set_timer(part, self.limits.head_timeout)
 
     def _wait_for_another(self) -> None:
-        """Have the connection closed if nothing comes on it for long."""
+        """Close the connection later, unless another request arrives in time."""
         self._idle_since = self.loop.time()
         if self._idle is None:
             self._idle = self.loop.call_later(self.limits.keep_alive, self._nothing_came)
 
     def _nothing_came(self) -> None:
-        """Close, unless something has come since the timer was set; then see to it later."""
+        """Close if the connection has been idle long enough; else look again later."""
         self._idle = None
         if self._timed is not None or self.answering:
             return

@@ -1,4 +1,4 @@
-"""A uvicorn server that stops in order: what was accepted is answered, and the end has a bound."""
+"""A uvicorn server that stops in order: it answers what it accepted, within a bounded time."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ __all__ = ["STOP_MARGIN", "GracefulServer"]
 
 BACKLOG = 2048
 LINGER = 0.1
-"""Seconds in which a request that is on its way over an open connection still gets its answer."""
+"""Seconds after the stop in which requests that arrive on open connections are still answered."""
 POLL = 0.02
 FAREWELL = 0.12
-"""Seconds for each of: what was cancelled to end, the app's lifespan to end, all else to end."""
+"""Seconds that each of these may take: cancelled requests, the app's lifespan, other tasks."""
 STOP_MARGIN = 0.7
-"""Seconds beyond the grace period after which the server has ended, if its event loop runs."""
+"""Seconds after the grace period by which the server has ended, unless its loop is blocked."""
 
 logger = logging.getLogger("kaizen_nexus.server")
 
 
 class GracefulServer(uvicorn.Server):
-    """Says when it has started, or failed to; stops as follows.
+    """A server that reports when it has started, or failed to, and stops in these steps.
 
-    It takes in the connections that wait to be accepted, and closes the listening sockets. Requests
-    that arrive within a moment on open connections are answered, with ``Connection: close``; then
-    idle connections are closed. What runs may finish within the grace period; at its end it is
-    cancelled, and what resists that is left behind.
+    It accepts the connections that wait, and closes the listening sockets. For a moment, requests
+    that arrive on open connections are answered with ``Connection: close``; then idle connections
+    are closed. Running requests may finish within the grace period; those that have not are
+    cancelled, and the server does not wait for one that ignores the cancellation.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class GracefulServer(uvicorn.Server):
         for listening in sockets:
             listening.close()
         for connection in waiting:
-            # One that has gone again meanwhile is nobody's.
+            # Its client may have gone meanwhile.
             with contextlib.suppress(OSError):
                 await loop.connect_accepted_socket(self._protocol, connection)
 
@@ -122,7 +122,7 @@ class GracefulServer(uvicorn.Server):
         return list(connections)
 
     async def _end_requests(self) -> None:
-        """Cancel the requests that still run, and let them be answered so."""
+        """Cancel the requests that still run; each is answered 503."""
         state = self.server_state
         unfinished = len(state.tasks)
         with _cancellations_not_logged():
@@ -134,7 +134,7 @@ class GracefulServer(uvicorn.Server):
                 await self._drained(asyncio.get_running_loop().time() + FAREWELL)
 
     def _announce_the_end(self) -> None:
-        """Let every answer from here on be the last one of its connection, and say so."""
+        """Close each connection after its next answer, which says so."""
         state = self.server_state
         state.default_headers = [*state.default_headers, (b"connection", b"close")]
         for connection in self._connections():
@@ -142,7 +142,7 @@ class GracefulServer(uvicorn.Server):
                 connection.shutdown()  # which closes an idle one, and only marks a busy one
 
     async def _drained(self, deadline: float) -> None:
-        """Wait until nobody is connected and nothing runs, or for the deadline, or a signal."""
+        """Wait for the last connection and task to end, until the deadline or a further signal."""
         state, loop = self.server_state, asyncio.get_running_loop()
         while (state.connections or state.tasks) and not self.force_exit:
             left = deadline - loop.time()
@@ -152,10 +152,10 @@ class GracefulServer(uvicorn.Server):
 
 
 def _waiting_at(listening: socket.socket) -> list[socket.socket]:
-    """Accept what waits to be accepted."""
+    """Accept the connections that wait at a listening socket."""
     waiting: list[socket.socket] = []
     listening.setblocking(False)
-    with contextlib.suppress(OSError):  # nobody waits any more
+    with contextlib.suppress(OSError):  # no further connection waits
         while len(waiting) < BACKLOG:
             connection, _ = listening.accept()
             connection.setblocking(False)
@@ -165,7 +165,7 @@ def _waiting_at(listening: socket.socket) -> list[socket.socket]:
 
 @contextlib.contextmanager
 def _cancellations_not_logged() -> Iterator[None]:
-    """Keep uvicorn from logging where each request was cancelled: how many were is logged."""
+    """Keep uvicorn from logging a traceback for each cancelled request: their number is logged."""
 
     def says_more(record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -180,9 +180,9 @@ def _cancellations_not_logged() -> Iterator[None]:
 
 
 def _end_tasks(loop: AbstractEventLoop) -> None:
-    """Cancel what still runs on the loop, and wait a moment for it: no task can be made to end.
+    """Cancel the tasks that are left on the loop, and wait a moment for them to end.
 
-    asyncio's own way is to wait for as long as it takes, for the threads of its executor as well.
+    `asyncio.run` would wait without a bound, for the threads of its executor as well.
     """
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
@@ -190,6 +190,6 @@ def _end_tasks(loop: AbstractEventLoop) -> None:
     if tasks:
         _, resisting = loop.run_until_complete(asyncio.wait(tasks, timeout=FAREWELL))
         if resisting:
-            logger.warning("%d tasks resist being cancelled, and are left", len(resisting))
+            logger.warning("%d tasks ignored their cancellation and were left", len(resisting))
     with contextlib.suppress(asyncio.TimeoutError):
         loop.run_until_complete(asyncio.wait_for(loop.shutdown_asyncgens(), FAREWELL))

@@ -1,4 +1,4 @@
-"""granian in the place of uvicorn: HTTP/1.1 in Rust, the app on an event loop of ours."""
+"""granian instead of uvicorn: HTTP/1.1 in Rust, the app on our own event loop."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ logger = logging.getLogger("kaizen_nexus.server")
 
 
 class GranianServer(GracefulServer):
-    """Serves with granian what uvicorn would have; its life, signals and lifespan are uvicorn's.
+    """Serves HTTP with granian; start, signals and the app's lifespan are handled as on uvicorn.
 
     At its end, granian closes the listening sockets and idle connections at once, and answers the
     requests that it has read.
@@ -54,7 +54,7 @@ class GranianServer(GracefulServer):
     on_stop
         Called on the event loop when the server begins to stop.
     limits
-        What one connection may cost, as far as granian has a setting for it.
+        What one connection may cost; granian has settings for some of it.
     loop
         The event loop, as uvicorn names it.
     """
@@ -153,12 +153,12 @@ class _Embedded(Server):
         self._sfd: Any
 
     def end(self) -> None:
-        """Let `serve` end once what was read is answered."""
+        """Let `serve` end once the requests that were read are answered."""
         self.interrupt_signal = True
         self.main_loop_interrupt.set()
 
     def _init_shared_socket(self) -> None:
-        # granian closes it, so it has to be granian's alone.
+        # granian closes it, so nothing else may own it.
         holder: Any = SocketHolder
         self._sfd = self._listening.detach()
         self._shd = holder(self._sfd, False, BACKLOG)

@@ -1,4 +1,4 @@
-"""Which heads of HTTP/1 requests are in order, beyond what the parser sees to."""
+"""Checks of the heads of HTTP/1 requests, beyond those of the parser."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["RefusedError", "check_head"]
 
 
 class RefusedError(Exception):
-    """A request is not answered by the app, and its connection is closed.
+    """A request is refused before the app sees it, and its connection is closed.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def check_head(
     *,
     upgrades: bool,
 ) -> None:
-    """Refuse a head that others could understand differently.
+    """Refuse a head that another server could understand differently.
 
     Parameters
     ----------
@@ -50,22 +50,22 @@ def check_head(
     Raises
     ------
     RefusedError
-        The version is not 1.0 or 1.1; there is not exactly one Host; the body could end at two
-        places, or is compressed; the target is of another host, or of no form that is answered.
+        The version is not 1.0 or 1.1; there is not exactly one Host; it is unclear where the body
+        ends, or the body is compressed; the target is malformed, or names another host.
     """
     if version not in {"1.1", "1.0"}:
-        raise RefusedError(400, f"HTTP/{version} is not spoken here")
+        raise RefusedError(400, f"HTTP/{version} is not supported")
     names = [name for name, _ in headers]
     if names.count(b"host") != 1:
         raise RefusedError(400, f"a request has one Host header, not {names.count(b'host')}")
     codings = _values(headers, b"transfer-encoding") if b"transfer-encoding" in names else []
     sized = b"content-length" in names
     if codings and (codings != [b"chunked"] or sized or version != "1.1"):
-        raise RefusedError(400, "a body ends by its chunks or its length, nothing else")
+        raise RefusedError(400, "a body must end by its Content-Length or by its chunks")
     if method == b"CONNECT" or (upgrades and (codings or sized)):
-        raise RefusedError(400, "this is no proxy, and speaks HTTP/1 alone")
+        raise RefusedError(400, "this server is not a proxy, and speaks HTTP/1 only")
     if b"content-encoding" in names and {*_values(headers, b"content-encoding")} != {b"identity"}:
-        raise RefusedError(415, "bodies are sent without a Content-Encoding")
+        raise RefusedError(415, "a body must be sent without a Content-Encoding")
     if not target.startswith(b"/") or b"#" in target:
         _check_unusual_target(target, _values(headers, b"host")[0])
 
@@ -82,4 +82,4 @@ def _check_unusual_target(target: bytes, host: bytes) -> None:
     authority = target.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0]
     foreign = url.schema is not None and authority.lower() != host.strip()
     if foreign or url.path is None or url.fragment is not None:
-        raise RefusedError(400, "the target of the request is not of the host that it names")
+        raise RefusedError(400, "the target of the request is not of the host in its Host header")

@@ -1,4 +1,4 @@
-"""What one client may take of a server before its request is understood."""
+"""What one connection may cost: sizes, counts and times."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class HttpLimits:
     """Requests that wait on one connection."""
     keep_alive: float = 30.0
     write_timeout: float = 30.0
-    """How long a client may let what it asked for lie."""
+    """How long a client may leave its answer unread."""
     linger: float = 2.0
-    """How long a client whose request was refused may go on sending before it is reset."""
+    """How long a refused client may go on sending before its connection is reset."""
     connections: int = 4096
 
 

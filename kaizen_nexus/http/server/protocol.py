@@ -82,11 +82,11 @@ class Http1Protocol(Connection):
         else:
             self._raw_bytes += len(piece)
             if self._raw_bytes > CHUNK_OVERHEAD + 8 * self._body_bytes + len(piece):
-                raise RefusedError(400, "the chunks of the body are hardly filled")
+                raise RefusedError(400, "the chunks of the body are too small")
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
-            # The request is answered as if it had not asked; what follows it is not HTTP/1.
+            # Answer as if it had not asked for another protocol; what follows is not HTTP/1.
             self.cycle.keep_alive = False
             self._deaf = True
         except httptools.HttpParserCallbackError as error:
@@ -116,7 +116,7 @@ class Http1Protocol(Connection):
             if self._trailers_size > self.limits.head_size:
                 raise RefusedError(431, "the trailers of the request are too long")
             return
-        # As uvicorn does, without a further call for each header.
+        # uvicorn's code, rather than a call of it for each header.
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
@@ -155,7 +155,7 @@ class Http1Protocol(Connection):
         if self.cycle.response_complete:
             self._ignored += len(body)
             if self._ignored > self.limits.ignored_body:
-                raise RefusedError(413, "the request is answered, and its body goes on")
+                raise RefusedError(413, "the request has been answered, but its body goes on")
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -167,7 +167,7 @@ class Http1Protocol(Connection):
         if more or self.transport.is_closing():
             super().on_response_complete()
         else:
-            # As uvicorn does, but for its timer, of which it makes one for every request.
+            # What uvicorn does, but without a new timer for each request.
             self.server_state.total_requests += 1
             self.flow.resume_reading()
             self._wait_for_another()
@@ -179,9 +179,10 @@ class Http1Protocol(Connection):
     # --- refusals ---
 
     def _refuse(self, refusal: RefusedError) -> None:
-        """Answer the message that is being received, unless it has an answer, and hear no more.
+        """Refuse the message that is being received, and ignore all that follows it.
 
-        Messages before it, which were in order, still get their answers; no other one gets any.
+        Valid messages before it still get their answers. If one of them is being answered, the
+        connection is closed after that instead of a refusal.
         """
         self._deaf = True
         self.waiting.pop(self, None)

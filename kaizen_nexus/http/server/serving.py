@@ -38,7 +38,7 @@ class PortInUseError(OSError):
 
 
 class ExposedError(RuntimeError):
-    """The address to listen on can be reached by others, and nobody said that they may."""
+    """Other machines could reach the address to listen on, which was not allowed."""
 
 
 def listen(host: str, port: int, option: str, *, exposed: bool = False) -> socket.socket:
@@ -58,7 +58,7 @@ def listen(host: str, port: int, option: str, *, exposed: bool = False) -> socke
     Raises
     ------
     ExposedError
-        Other machines could reach it, and `exposed` is false.
+        Other machines could reach it, although `exposed` is false.
     PortInUseError
         Another socket listens there.
     OSError
@@ -72,7 +72,7 @@ def listen(host: str, port: int, option: str, *, exposed: bool = False) -> socke
         if os.name == "posix":
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
-        # What was bound is looked at, not `host`: a name can mean another address each time.
+        # Look at what was bound, not at `host`: a name may resolve differently each time.
         if not exposed:
             _check_local(host, listening.getsockname()[0])
         listening.listen(BACKLOG)
@@ -98,9 +98,9 @@ def _check_local(host: str, bound: str) -> None:
     mapped = getattr(address, "ipv4_mapped", None)
     if not (mapped or address).is_loopback:
         raise ExposedError(
-            f"other machines could reach this app at {host!r}, and it asks nobody who they are: "
-            "give it enable_auth=True, listen on 127.0.0.1, or accept everybody with "
-            "insecure=True ('nexus serve --insecure')"
+            f"other machines could reach this app at {host!r} without authentication: set "
+            "enable_auth=True, listen on 127.0.0.1, or allow it with insecure=True "
+            "('nexus serve --insecure')"
         )
 
 
@@ -153,14 +153,14 @@ class HttpServer:
                 importlib.import_module("uvloop")
             except ModuleNotFoundError as error:
                 missing_extra("loop='uvloop'", "uvloop", error)
-        app = AnswerFailures(app)
         if server == "granian":
             from kaizen_nexus.http.server.granian_server import GranianServer
 
             self._server: GracefulServer = GranianServer(app, grace, on_stop, limits, loop=loop)
         else:
             protocol = protocol_class(limits, lane)
-            self._server = GracefulServer(_config(app, protocol, loop), grace, on_stop)
+            config = _config(AnswerFailures(app), protocol, loop)
+            self._server = GracefulServer(config, grace, on_stop)
 
     def run(self) -> None:
         """Serve in this thread until `stop`, or, in the main thread, until SIGINT or SIGTERM.
