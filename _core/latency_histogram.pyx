@@ -43,20 +43,16 @@ from kaizen_nexus._common.latency_values import (
     as_percentile,
     as_seconds,
     as_slice,
-    as_slices,
     describe,
     float64_view,
     mean_of,
     not_a_histogram,
     not_contained,
-    not_copied,
-    slice_length_ns,
     stddev_of,
     sum_of,
     too_many_values,
 )
-from kaizen_nexus._common.session_arguments import NS_PER_SECOND, clock_reading, duration_ns
-from kaizen_nexus._common.session_arguments import clock as as_clock
+from kaizen_nexus._common.sliding_histogram import SlidingWindow
 from kaizen_nexus._common.timed_blocks import (
     close_block,
     has_open_block,
@@ -307,6 +303,9 @@ cdef class LatencyHistogram(HistogramReadings):
         return batch
 
 
-include "sliding_histogram.pxi"
 include "latency_recorders.pxi"
 include "performance_monitor.pxi"
+
+
+class SlidingLatencyHistogram(SlidingWindow):
+    _histogram = LatencyHistogram

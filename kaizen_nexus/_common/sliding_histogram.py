@@ -1,9 +1,9 @@
-"""The histogram of the last seconds: the pure-Python twin of the compiled class."""
+"""The histogram of the last seconds, made of histograms of either implementation."""
 
 from __future__ import annotations
 
 from time import monotonic_ns
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from kaizen_nexus._common.fork_locks import fork_lock
 from kaizen_nexus._common.latency_values import (
@@ -18,19 +18,30 @@ from kaizen_nexus._common.latency_values import (
 )
 from kaizen_nexus._common.session_arguments import NS_PER_SECOND, clock_reading, duration_ns
 from kaizen_nexus._common.session_arguments import clock as as_clock
-from kaizen_nexus._fallback.bucket_histogram import LatencyHistogram
-from kaizen_nexus._fallback.histogram_readings import HistogramReadings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import SupportsFloat, SupportsIndex
 
     from typing_extensions import Buffer
 
-__all__ = ["SlidingLatencyHistogram"]
+__all__ = ["SlidingWindow"]
 
 
-class SlidingLatencyHistogram(HistogramReadings):
+class _Reading:
+    """An attribute that is read from a snapshot."""
+
+    def __init__(self, doc: str) -> None:
+        self.__doc__ = doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, window: SlidingWindow | None, owner: type) -> Any:
+        return self if window is None else getattr(window.snapshot(), self._name)
+
+
+class SlidingWindow:
     """The latencies of the last seconds: a `LatencyHistogram` of a window that slides.
 
     The window is cut into slices of equal length, each a histogram of its own. Values are counted
@@ -63,6 +74,9 @@ class SlidingLatencyHistogram(HistogramReadings):
     of as many histograms as there are slices, for ever.
     """
 
+    _histogram: ClassVar[type[Any]]
+    """The `LatencyHistogram` that the slices are."""
+
     def __init__(
         self,
         window: SupportsFloat | SupportsIndex = 60.0,
@@ -79,7 +93,7 @@ class SlidingLatencyHistogram(HistogramReadings):
         self._lock = fork_lock()  # re-entrant, as that of a histogram
         self._number = 0  # of slices' lengths that the clock had passed at last
         self._position = 0
-        self._slices = [LatencyHistogram(exact=exact) for _ in range(size)]
+        self._slices = [self._histogram(exact=exact) for _ in range(size)]
 
     @property
     def window(self) -> float:
@@ -97,17 +111,41 @@ class SlidingLatencyHistogram(HistogramReadings):
         return self._exact
 
     @property
-    def retained(self) -> int:
-        """How many values of the window are retained now."""
-        return self.snapshot().retained
-
-    @property
     def count(self) -> int:
         """Number of values in the window, clamped ones included."""
         number = self._slice_number()
         with self._lock:
             self._present(number)
-            return sum(part.count for part in self._slices)
+            return int(sum(part.count for part in self._slices))
+
+    retained = _Reading("How many values of the window are retained now.")
+    min = _Reading("The least value, in seconds.")
+    max = _Reading("The greatest value, in seconds.")
+    sum = _Reading("The sum of the values, in seconds, correctly rounded.")
+    mean = _Reading("The arithmetic mean, in seconds, correctly rounded.")
+    stddev = _Reading("The population standard deviation, in seconds, correctly rounded.")
+    median = _Reading("The median, in seconds.")
+    clamped = _Reading("How many values were out of range, by reason.")
+
+    def percentile(self, percentile: SupportsFloat | SupportsIndex, /) -> float:
+        """Return the value of the nearest rank: see `LatencyHistogram.percentile`."""
+        value: float = self.snapshot().percentile(percentile)
+        return value
+
+    def percentiles(self, percentiles: Iterable[SupportsFloat | SupportsIndex], /) -> list[float]:
+        """Return the `percentile` for each of `percentiles`, all of the same instant."""
+        values: list[float] = self.snapshot().percentiles(percentiles)
+        return values
+
+    def summary(self) -> dict[str, float]:
+        """Return the statistics of one instant: see `LatencyHistogram.summary`."""
+        summary: dict[str, float] = self.snapshot().summary()
+        return summary
+
+    def recent(self, start: SupportsIndex = 0, stop: SupportsIndex | None = None, /) -> list[float]:
+        """Return the retained values of the window, oldest first: see `LatencyHistogram.recent`."""
+        values: list[float] = self.snapshot().recent(start, stop)
+        return values
 
     def record(self, seconds: SupportsFloat | SupportsIndex, /) -> None:
         """Record one value, in seconds, now: see `LatencyHistogram.record`."""
@@ -120,9 +158,9 @@ class SlidingLatencyHistogram(HistogramReadings):
         if len(view):
             self._present(self._slice_number()).record_many(view)
 
-    def snapshot(self) -> LatencyHistogram:
+    def snapshot(self) -> Any:
         """Return a `LatencyHistogram` of what the window holds now, to merge, keep or send."""
-        merged = LatencyHistogram(exact=self._exact)
+        merged = self._histogram(exact=self._exact)
         number = self._slice_number()
         with self._lock:
             self._present(number)
@@ -145,15 +183,12 @@ class SlidingLatencyHistogram(HistogramReadings):
         """Return the window, the count and the main statistics."""
         return describe(self.summary(), "SlidingLatencyHistogram", window=self.window)
 
-    def _settled(self) -> LatencyHistogram:
-        return self.snapshot()
-
     def _slice_number(self) -> int:
         """Return how many slices' lengths the clock has passed; it is never read under a lock."""
         now = monotonic_ns() if self._clock is None else clock_reading(self._clock())
         return now // self._length
 
-    def _present(self, number: int) -> LatencyHistogram:
+    def _present(self, number: int) -> Any:
         """Return the slice of the present, having emptied those whose time has passed."""
         if number > self._number:
             with self._lock:
