@@ -73,7 +73,7 @@ cdef class SessionTable(TableCore):
         way expired sessions are reclaimed first.
     clock : callable, optional
         Returns monotonic nanoseconds as an int between 0 and 2**62. By default the system's
-        monotonic clock, read without a Python call.
+        monotonic clock.
     handles : type, default SessionHandle
         The class of the handles onto its rows: `SessionHandle` or a subclass.
 
@@ -367,7 +367,8 @@ cdef class SessionTable(TableCore):
 
         Notes
         -----
-        The lock is given up after every 256 removals, and what was removed is destroyed outside it.
+        The lock is given up after every 256 removals at most, and what was removed is destroyed
+        outside it.
         """
         cdef Py_ssize_t total = 0
         self._cursor = self._sweep(
@@ -398,10 +399,6 @@ cdef class SessionTable(TableCore):
             ``created``, ``replaced``, ``expired`` (those swept or found so), ``deleted``,
             ``evicted`` and ``refused``. The total is what was created less what was replaced,
             expired, deleted and evicted.
-
-        Notes
-        -----
-        Reads the expiry column once and no Python object.
         """
         cdef int64_t now = self._now()
         cdef int64_t seconds = 0

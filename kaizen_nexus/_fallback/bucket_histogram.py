@@ -41,7 +41,7 @@ class LatencyHistogram(HistogramMemory, HistogramReadings):
     bucket at or above 512 ns is therefore at most 1/512 of its lower edge wide, and its middle,
     which a percentile reports, is at most 1/1,024 (0.098 %) away from any value in it: the error
     is below 0.1 % from 1 us (an absolute 0.5 ns below that) to 24 h and far beyond. Buckets cost
-    memory only once used; there are 28,090 at most.
+    memory only once used.
 
     The sums of the values and of their squares are kept as exact fixed-point integers, so `sum`,
     `mean` and `stddev` are correctly rounded however many values there are and in whatever order
@@ -111,6 +111,8 @@ class LatencyHistogram(HistogramMemory, HistogramReadings):
 
     def record_many(self, values: Buffer, /) -> None:
         """Record every value of a one-dimensional, contiguous float64 array, in seconds.
+
+        The compiled form releases the GIL for long arrays.
 
         Raises
         ------

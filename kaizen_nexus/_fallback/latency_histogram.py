@@ -8,5 +8,5 @@ from kaizen_nexus._fallback.performance_monitor import PerformanceMonitor
 __all__ = ["LatencyHistogram", "LatencyRecorders", "PerformanceMonitor", "SlidingLatencyHistogram"]
 
 
-class SlidingLatencyHistogram(SlidingWindow):  # noqa: D101 - the docstring is inherited
+class SlidingLatencyHistogram(SlidingWindow):
     _histogram = LatencyHistogram

@@ -20,9 +20,10 @@ class LatencyRecorders:
     """The base of `PerformanceMetrics`: its histograms, and the methods that record into them.
 
     The constructor leaves its arguments to the subclass, which may replace the histograms, all
-    empty, by `_adopt`. Each recorder is made by the histogram, so that a call does not pass
-    through a second function.
+    empty, by `_adopt`.
     """
+
+    # The histogram makes each recorder, so that a call does not pass through a second function.
 
     __slots__ = {
         "histograms": "The histogram of each operation.",

@@ -42,7 +42,7 @@ class PerformanceMonitor:
         One of its operations: ``"deployment"``, ``"api"``, ``"cli"``, ``"mcp"`` or
         ``"session_sync"``.
     clock
-        Returns monotonic nanoseconds; `time.perf_counter_ns` unless given.
+        Returns monotonic nanoseconds; the built-in monotonic clock unless given.
 
     Attributes
     ----------

@@ -334,7 +334,8 @@ class SessionTable(TableCore):
 
         Notes
         -----
-        The lock is given up after every 256 rows, and what was removed is destroyed outside it.
+        The lock is given up after every 256 removals at most, and what was removed is destroyed
+        outside it.
         """
         rows, nanoseconds = _arguments.slice_rows(max_rows), _arguments.budget_ns(budget)
         ids = self._pass or iter(self.ids())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import sys
-import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,8 +104,8 @@ def test_the_size_limit_is_exact(core, make):
         lambda: frozenset((number, "x" * 1_000_000) for number in range(17)),
         lambda: {(number, "x" * 1_000_000): None for number in range(17)},
         lambda: [None] * LIMIT,
-        lambda: [1.5] * (LIMIT // 9 + 1),
-        lambda: [[7] * (LIMIT // 30)] * 10,
+        pytest.param(lambda: [1.5] * (LIMIT // 9 + 1), marks=pytest.mark.slow),
+        pytest.param(lambda: [[7] * (LIMIT // 30)] * 10, marks=pytest.mark.slow),
     ],
     ids=[
         "int", "negative int", "str", "strs", "values", "elements", "keys", "count", "floats",
@@ -123,37 +122,8 @@ def test_references_that_multiply_end_at_the_limit(core):
     value: Any = ["lol"] * 10
     for _ in range(60):
         value = [value] * 10
-    started = time.perf_counter()
     with pytest.raises(ValueError, match="encode to more than"):
         core.module("cache_key").cache_key(value)
-    assert time.perf_counter() - started < 60
-
-
-def seconds(function: Callable[[], object]) -> float:
-    best = float("inf")
-    for _ in range(5):
-        started = time.thread_time()
-        function()
-        best = min(best, time.thread_time() - started)
-    return best
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda size: list(range(size)),
-        lambda size: dict.fromkeys(f"a.common.prefix.{n}" for n in range(size)),
-        lambda size: dict.fromkeys(f"a.common.prefix.{n:07}" for n in reversed(range(size))),
-        lambda size: {f"{n % 997:03}{n}": n for n in range(size)},
-        lambda size: frozenset(range(size)),
-    ],
-    ids=["list", "keys", "reversed keys", "interleaved keys", "set"],
-)
-def test_time_grows_with_size_and_not_its_square(core, make):
-    encode = core.module("cache_key").encode
-    small, large = make(10_000), make(200_000)
-    ratio = seconds(lambda: encode(large)) / seconds(lambda: encode(small))
-    assert ratio < 100, f"20 times the size took {ratio:.0f} times as long"
 
 
 def test_a_million_elements(core):

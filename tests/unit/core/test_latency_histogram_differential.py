@@ -5,7 +5,8 @@ from __future__ import annotations
 from array import array
 from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from kaizen_nexus._core.latency_histogram import LatencyHistogram as Compiled
@@ -110,7 +111,13 @@ class Twins(RuleBasedStateMachine):
             assert compiled.to_bytes() == pure.to_bytes()
 
 
-TestTwins = Twins.TestCase
+class TestTwins(Twins.TestCase):
+    settings = settings(max_examples=min(20, settings.default.max_examples))
+
+
+@pytest.mark.slow
+class TestTwinsAtLength(Twins.TestCase):
+    pass
 
 
 @given(st.lists(st.floats(0, 2.0**33), min_size=1))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from kaizen_nexus._core.latency_histogram import SlidingLatencyHistogram as Compiled
@@ -252,4 +252,10 @@ class Windows(RuleBasedStateMachine):
             assert (compiled.window, compiled.slices) == (pure.window, pure.slices)
 
 
-TestWindows = Windows.TestCase
+class TestWindows(Windows.TestCase):
+    settings = settings(max_examples=min(15, settings.default.max_examples))
+
+
+@pytest.mark.slow
+class TestWindowsAtLength(Windows.TestCase):
+    pass

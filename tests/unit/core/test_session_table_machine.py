@@ -353,13 +353,15 @@ class TableMachine(RuleBasedStateMachine):
         assert self.counts["created"] - gone == len(self.rows)
 
 
+@pytest.mark.parametrize("most", [15, pytest.param(10**6, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("on_full", ["refuse", "evict"])
-def test_the_table_behaves_as_its_model(core, on_full):
+def test_the_table_behaves_as_its_model(core, on_full, most):
     settled = {"core": core, "on_full": on_full, "reached": Counter()}
     machine = type("Machine", (TableMachine,), settled)
-    run_state_machine_as_test(machine, settings=settings.default)
+    examples = min(most, settings.default.max_examples)
+    run_state_machine_as_test(machine, settings=settings(max_examples=examples))
     impossible = "evicted" if on_full == "refuse" else "refused"
     assert machine.reached[impossible] == 0
-    if settings.default.max_examples >= 100:  # fewer may miss a way by chance
+    if examples >= 100:  # fewer may miss a way by chance
         ways = {*LEFT, "refused"} - {impossible}
         assert all(machine.reached[way] for way in ways), machine.reached
