@@ -19,7 +19,7 @@ _claimed = threading.Lock()
 def claimed_stdout() -> Iterator[int]:
     """Have standard output to oneself; what agents and their child processes print is diverted.
 
-    It goes to standard error, or nowhere if that is closed. POSIX only.
+    It goes to standard error, or nowhere if that is closed.
 
     Yields
     ------
@@ -49,10 +49,7 @@ def claimed_stdout() -> Iterator[int]:
 @contextlib.contextmanager
 def _diverted() -> Iterator[int]:
     """Point standard output elsewhere; yields what it pointed at."""
-    import fcntl
-
-    # Above the standard descriptors, of which one may be closed and would be taken for free.
-    private = fcntl.fcntl(STDOUT, fcntl.F_DUPFD_CLOEXEC, STDERR + 1)
+    private = _duplicate(STDOUT)
     try:
         try:
             os.dup2(STDERR, STDOUT)
@@ -70,17 +67,12 @@ def _diverted() -> Iterator[int]:
 def claimed_stdin() -> Iterator[int]:
     """Have standard input to oneself; agents and their child processes find it empty meanwhile.
 
-    POSIX only.
-
     Yields
     ------
     int
         The file descriptor to read instead.
     """
-    import fcntl
-
-    # Above the standard descriptors, of which one may be closed and would be taken for free.
-    private = fcntl.fcntl(STDIN, fcntl.F_DUPFD_CLOEXEC, STDERR + 1)
+    private = _duplicate(STDIN)
     nothing = os.open(os.devnull, os.O_RDONLY)
     try:
         os.dup2(nothing, STDIN)
@@ -89,3 +81,13 @@ def claimed_stdin() -> Iterator[int]:
         os.dup2(private, STDIN)
         os.close(private)
         os.close(nothing)
+
+
+def _duplicate(fd: int) -> int:
+    """Return another descriptor of the same file, which child processes do not inherit."""
+    if sys.platform == "win32":
+        return os.dup(fd)
+    import fcntl
+
+    # Above the standard descriptors, of which one may be closed and would be taken for free.
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, STDERR + 1)

@@ -42,7 +42,7 @@ from kaizen_nexus.http.strict_json import StrictJsonError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kaizen_nexus.channels.mcp.lines import Reader, Writer
+    from kaizen_nexus.channels.mcp.lines import LineReader, LineWriter
 
 __all__ = ["Conversation"]
 
@@ -69,7 +69,7 @@ class Conversation:
     """
 
     def __init__(
-        self, server: McpServer, changes: ToolChanges, reader: Reader, writer: Writer
+        self, server: McpServer, changes: ToolChanges, reader: LineReader, writer: LineWriter
     ) -> None:
         self._server = server
         self._changes = changes

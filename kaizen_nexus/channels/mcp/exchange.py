@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
 from kaizen_nexus.channels.mcp.changes import Listening
-from kaizen_nexus.channels.mcp.headers import VERSION, check_envelope, check_mirrors, unsupported
+from kaizen_nexus.channels.mcp.headers import (
+    VERSION,
+    check_envelope,
+    check_mirrors,
+    check_once,
+    unsupported,
+)
 from kaizen_nexus.channels.mcp.messages import (
     HANDSHAKE,
     HEADER_MISMATCH,
@@ -80,12 +86,13 @@ def era_of(version: bytes | None) -> Era:
     return HANDSHAKE if is_handshake else MODERN
 
 
-def takes_json(accepted: frozenset[bytes]) -> bool:
+def takes_json(accept: bytes) -> bool:
     """Whether a client takes JSON, as each has to."""
-    return not _JSON_RANGES.isdisjoint(accepted)
+    return not _JSON_RANGES.isdisjoint(_types_in(accept))
 
 
-def types_in(header: bytes) -> frozenset[bytes]:
+@lru_cache(maxsize=256)
+def _types_in(header: bytes) -> frozenset[bytes]:
     """Return the media types and ranges that an ``Accept`` header names."""
     return frozenset(part.partition(b";")[0].strip().lower() for part in header.split(b","))
 
@@ -125,11 +132,11 @@ class Exchange:
             It is to be answered as on every route.
         """
         kind = self._headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        accepted = types_in(b",".join(value for name, value in self._fields if name == b"accept"))
+        accept = b",".join(value for name, value in self._fields if name == b"accept")
         if kind != JSON:
             await self._refuse(415, INVALID_REQUEST, "Content-Type must be application/json")
             return
-        if not takes_json(accepted):
+        if not takes_json(accept):
             await self._refuse(406, INVALID_REQUEST, "Accept must name application/json")
             return
         declared = self._headers.get(b"content-length")
@@ -144,7 +151,7 @@ class Exchange:
             if message.request_id is None:
                 await self._acknowledge(message)
             else:
-                await self._answer_request(message, accepted)
+                await self._answer_request(message, _types_in(accept))
 
     async def _acknowledge(self, message: Message) -> None:
         """Take note of what is not a request: nothing is done about it, as there are no sessions.
@@ -166,7 +173,8 @@ class Exchange:
                 await self._refuse(406, INVALID_REQUEST, "Accept must name text/event-stream")
                 return
             if self._era.is_enveloped:
-                check_envelope(message, self._fields)
+                check_once(self._fields)
+                check_envelope(message, self._headers)
             params = typed_params(self._era, message)
             if isinstance(params, ListenParams):
                 await self._listen(message, params)

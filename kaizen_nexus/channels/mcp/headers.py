@@ -28,8 +28,8 @@ __all__ = [
     "VERSION",
     "Mirror",
     "check_envelope",
-    "check_headers",
     "check_mirrors",
+    "check_once",
     "mirrors_of",
     "unsupported",
 ]
@@ -59,7 +59,7 @@ def unsupported(requested: str) -> ProtocolError:
     return ProtocolError(UNSUPPORTED_VERSION, "Unsupported protocol version", data)
 
 
-def check_envelope(message: Message, headers: Iterable[tuple[bytes, bytes]] | None = None) -> None:
+def check_envelope(message: Message, headers: Mapping[bytes, bytes] | None = None) -> None:
     """Check what says how to understand a request: its ``_meta``, and the headers if there are any.
 
     Raises
@@ -76,36 +76,36 @@ def check_envelope(message: Message, headers: Iterable[tuple[bytes, bytes]] | No
             raise ProtocolError(INVALID_PARAMS, f"params._meta lacks {key}")
     version = meta[VERSION_KEY]
     if headers is not None:
-        check_headers(message, version, headers)
+        _compare(VERSION, headers, version)
+        _compare(METHOD, headers, message.method)
+        name = message.params.get("name") if message.params else None
+        if message.method == "tools/call" and name is not None:
+            _compare(NAME, headers, name)
     if not isinstance(version, str):
         raise ProtocolError(INVALID_PARAMS, f"{VERSION_KEY} must be a string")
     if version not in MODERN.versions:
         raise unsupported(version)
 
 
-def check_headers(message: Message, version: Any, headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Refuse a request whose headers do not repeat its version, its method and its name.
+def check_once(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Refuse a request in which a header comes twice that repeats a part of the body.
 
     Raises
     ------
     ProtocolError
-        They say something else, or one of them comes twice.
+        Two readers could read it in two ways.
     """
-    routing: dict[bytes, list[str]] = {VERSION: [], METHOD: [], NAME: []}
-    for name, value in headers:
-        if name in routing:
-            routing[name].append(value.decode("latin-1"))
-    for name, values in routing.items():
-        if len(values) > 1:
+    names = [name for name, _ in headers]
+    for name in (VERSION, METHOD, NAME):
+        if names.count(name) > 1:
             raise ProtocolError(HEADER_MISMATCH, f"{name.decode()} comes more than once")
-    expected = {VERSION: version, METHOD: message.method}
-    called = message.params.get("name") if message.params else None
-    if message.method == "tools/call" and called is not None:
-        expected[NAME] = called
-        routing[NAME] = [_decoded(value) or "" for value in routing[NAME]]
-    for name, value in expected.items():
-        if routing[name] != [value]:
-            raise ProtocolError(HEADER_MISMATCH, f"{name.decode()} differs from the request's body")
+
+
+def _compare(header: bytes, headers: Mapping[bytes, bytes], expected: Any) -> None:
+    sent = headers.get(header)
+    shown = None if sent is None else _text(sent)
+    if shown != expected and (header != NAME or shown is None or _decoded(shown) != expected):
+        raise ProtocolError(HEADER_MISMATCH, f"{header.decode()} differs from the request's body")
 
 
 def mirrors_of(schema: Json) -> tuple[Mirror, ...]:
@@ -142,7 +142,7 @@ def check_mirrors(
     sent: dict[str, list[str]] = {}
     for name, value in headers:
         if name.startswith(b"mcp-param-"):
-            sent.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+            sent.setdefault(name.decode("latin-1"), []).append(_text(value))
     for mirror in mirrors:
         shown = _shown(_at(arguments, mirror.path))
         values = sent.get(mirror.header, [])
@@ -153,6 +153,11 @@ def check_mirrors(
             argument = "/".join(mirror.path)
             message = f"{mirror.header} does not repeat the argument {argument}"
             raise ProtocolError(HEADER_MISMATCH, message)
+
+
+def _text(value: bytes) -> str:
+    """Return a header's value without the white space around it, which does not belong to it."""
+    return value.decode("latin-1").strip(" \t")
 
 
 def _at(arguments: Mapping[str, Any], path: tuple[str, ...]) -> Any:

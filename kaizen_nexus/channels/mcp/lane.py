@@ -10,7 +10,6 @@ from kaizen_nexus.channels.mcp.exchange import (
     era_of,
     status_of,
     takes_json,
-    types_in,
 )
 from kaizen_nexus.channels.mcp.headers import VERSION, check_envelope
 from kaizen_nexus.channels.mcp.messages import (
@@ -56,7 +55,7 @@ class McpLane:
             request.path != self._path
             or len(request.body) > LARGE
             or headers.get(b"content-type") != JSON
-            or not takes_json(types_in(headers.get(b"accept", b"")))
+            or not takes_json(headers.get(b"accept", b""))
             or not self._endpoint.is_serving_here
         ):
             return None
@@ -75,7 +74,7 @@ class McpLane:
             if message.method != "tools/call" or message.request_id is None:
                 return None
             if era.is_enveloped:
-                check_envelope(message, request.headers.items())
+                check_envelope(message, request.headers)
             params = typed_params(era, message)
             if not isinstance(params, CallParams):
                 return None

@@ -11,16 +11,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from kaizen_nexus.channels.mcp.claimed import STDIN, STDOUT, claimed_stdin, claimed_stdout
+from kaizen_nexus.channels.mcp.claimed import claimed_stdin, claimed_stdout
 from kaizen_nexus.channels.mcp.conversation import Conversation
-from kaizen_nexus.channels.mcp.lines import LineReader, LineWriter, StreamReader, StreamWriter
+from kaizen_nexus.channels.mcp.lines import LineReader, LineWriter
 
 if TYPE_CHECKING:
     from kaizen_nexus.channels.mcp.changes import ToolChanges
-    from kaizen_nexus.channels.mcp.lines import Reader, Writer
     from kaizen_nexus.channels.mcp.server import McpServer
 
 __all__ = ["run_stdio", "serve_stdio"]
@@ -45,16 +43,9 @@ async def serve_stdio(
     RuntimeError
         Standard output is being served already.
     """
-    with ExitStack() as claimed:
-        reader: Reader
-        writer: Writer
-        if _are_descriptors():
-            sink = claimed.enter_context(claimed_stdout())
-            reader = LineReader(claimed.enter_context(claimed_stdin()), max_line)
-            writer = LineWriter(sink, reader.end)
-        else:
-            reader = StreamReader(sys.stdin.buffer, max_line)
-            writer = StreamWriter(sys.stdout.buffer, reader.end)
+    with claimed_stdout() as sink, claimed_stdin() as source:
+        reader = LineReader(source, max_line)
+        writer = LineWriter(sink, reader.end)
         try:
             begin()
             await Conversation(server, changes, reader, writer).run()
@@ -81,19 +72,3 @@ def run_stdio(
             serving.result()
 
     asyncio.run(serve())
-
-
-def _are_descriptors() -> bool:
-    """Whether standard input and output are the descriptors that they are by convention."""
-    return (
-        sys.platform != "win32"
-        and _is_descriptor(sys.stdin, STDIN)
-        and _is_descriptor(sys.stdout, STDOUT)
-    )
-
-
-def _is_descriptor(stream: IO[str], number: int) -> bool:
-    try:
-        return stream.fileno() == number
-    except (AttributeError, OSError, ValueError):
-        return False
