@@ -69,8 +69,8 @@ def _rows(name: str, many: int, plain: list[int], stateful: list[int]) -> list[R
     ]
     if len(left) > 1:
         what = f"{name}: resident memory over {len(left)} rounds of {many:,} sessions"
-        strays = drift(left) / full
-        figure = f"strays by {strays:.2%} of the {full / 1e6:.1f} MB with them"
+        strays = drift(left)
+        figure = f"within {strays:.2%} of the {left[0] / 1e6:.1f} MB after the first"
         rows.append(Row(what, figure, "within 2 %", strays <= DRIFT_TARGET))
     return [rows[0], *(judged(row, many) for row in rows[1:])]
 
@@ -112,6 +112,6 @@ def _resident() -> int:
     return int(STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def drift(left: list[int]) -> int:
-    """Return how far memory strays from what the first round left."""
-    return max(abs(later - left[0]) for later in left[1:])
+def drift(left: list[int]) -> float:
+    """Return how far memory strays from what the first round left, as a part of that."""
+    return max(abs(later - left[0]) for later in left[1:]) / left[0]

@@ -103,7 +103,7 @@ def test_memory_reports_every_store() -> None:
 
 
 def test_drift_is_the_farthest_from_the_first_round() -> None:
-    assert memory.drift([100, 101, 97, 100]) == 3
+    assert memory.drift([100, 101, 97, 100]) == 0.03
 
 
 def test_a_process_that_fails_says_why() -> None:
