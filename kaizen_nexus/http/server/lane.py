@@ -34,33 +34,15 @@ _REQUEST_LINE = re.compile(rb"(GET|POST) (/[A-Za-z0-9/._~-]*) HTTP/1\.1")
 _HEADER = re.compile(rb"([A-Za-z0-9-]+): ([!-~](?:[ -~]*[!-~])?)")
 
 _REPEATED = frozenset(
-    {
-        b"accept",
-        b"accept-encoding",
-        b"accept-language",
-        b"connection",
-        b"content-length",
-        b"content-type",
-        b"host",
-        b"mcp-method",
-        b"mcp-protocol-version",
-        b"user-agent",
-    }
+    b"accept accept-encoding accept-language connection content-length content-type host"
+    b" mcp-method mcp-protocol-version user-agent".split()
 )
 """Headers whose lines are worth remembering: few values, and nothing secret."""
 
-_KNOWN = _REPEATED | {
-    b"x-session-id",
-    b"x-api-key",
-    b"authorization",
-    b"cache-control",
-    b"mcp-name",
-    b"mcp-session-id",
-    b"pragma",
-    b"priority",
-    b"traceparent",
-    b"tracestate",
-}
+_KNOWN = _REPEATED.union(
+    b"authorization cache-control mcp-name mcp-session-id pragma priority traceparent tracestate"
+    b" x-api-key x-session-id".split()
+)
 _UNSUITABLE = re.compile(rb"x-(?:forwarded|http-method|original|rewrite|real-ip)")
 """Headers that begin with ``x-`` and can change what a request means to somebody."""
 
