@@ -23,6 +23,7 @@ __all__ = [
     "Executor",
     "ExecutorStats",
     "LoopState",
+    "OtherLoopError",
 ]
 
 DEFAULT_MAX_THREADS = 40
@@ -44,6 +45,17 @@ class ExecutorStats(TypedDict):
     timed_out: int
     given_up: int
     abandoned_threads: int
+
+
+class OtherLoopError(RuntimeError):
+    """The app runs on another event loop, and this can be done there only."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        super().__init__(
+            "the app runs on another event loop: call it there, for example with "
+            "asyncio.run_coroutine_threadsafe"
+        )
 
 
 class Executor:
@@ -122,7 +134,7 @@ class Executor:
 
         Raises
         ------
-        RuntimeError
+        OtherLoopError
             The app runs on another event loop at this moment.
         """
         loop = asyncio.get_running_loop()
@@ -131,10 +143,7 @@ class Executor:
             return state
         if state is not None:
             if state.loop.is_running():
-                raise RuntimeError(
-                    "the app runs on another event loop: call it there, for example with "
-                    "asyncio.run_coroutine_threadsafe"
-                )
+                raise OtherLoopError(state.loop)
             state.end()
         self.threads.reset()
         self.closing_threads.reset()

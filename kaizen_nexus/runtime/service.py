@@ -11,7 +11,8 @@ from kaizen_nexus.access.policy import Access
 from kaizen_nexus.monitoring import PerformanceMetrics
 from kaizen_nexus.runtime.admission import Limits
 from kaizen_nexus.runtime.errors import SessionNotFoundError
-from kaizen_nexus.runtime.executor import Executor
+from kaizen_nexus.runtime.executor import Executor, OtherLoopError
+from kaizen_nexus.runtime.forwarding import ForwardedRun
 from kaizen_nexus.runtime.invocation import NEW_SESSION, Invocation, Result
 from kaizen_nexus.runtime.registry import Registry
 from kaizen_nexus.runtime.replays import Replays
@@ -149,7 +150,9 @@ class Runtime:
             return rotated(self.sessions, self.session_of(caller, session_id))
 
     def start(self, invocation: Invocation, ended: Callable[[Run], object]) -> Run:
-        """Begin a run on the running event loop, unless it is a retry of an earlier one.
+        """Begin a run, unless it is a retry of an earlier one.
+
+        It runs on the app's event loop, which is the running one as a rule.
 
         What refuses the invocation is not raised here: the run has ended with that error.
 
@@ -160,15 +163,16 @@ class Runtime:
         ended
             Called once with the run, on the event loop: before this returns if the run ended at
             once, and not at all after the run was given up.
-
-        Raises
-        ------
-        RuntimeError
-            The app runs on another event loop.
         """
+        try:
+            state = self.executor.state()
+        except OtherLoopError as error:
+            forwarded = ForwardedRun(error.loop, ended)
+            forwarded.begin(invocation, self.start)
+            return forwarded
         if invocation.idempotency_key is not None:
             return self.replays.start(invocation, ended, self.start)
-        run = AgentRun(self, self.executor.state(), invocation, ended)
+        run = AgentRun(self, state, invocation, ended)
         run.begin()
         return run
 

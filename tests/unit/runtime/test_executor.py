@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from kaizen_nexus.runtime.errors import (
     OverloadedError,
 )
 from kaizen_nexus.runtime.executor import WATCH_AFTER, Executor
-from kaizen_nexus.runtime.invocation import Invocation
+from kaizen_nexus.runtime.invocation import Invocation, Result
 from kaizen_nexus.runtime.run import Run
 from kaizen_nexus.runtime.service import Runtime
 
@@ -287,22 +287,70 @@ def test_a_deadline_counts_from_the_start_and_not_from_the_first_look() -> None:
     asyncio.run(main())
 
 
-def test_an_app_that_runs_on_one_event_loop_is_refused_on_another_and_then_moves() -> None:
+def test_an_app_moves_to_the_next_event_loop_when_the_first_has_ended() -> None:
     executor = Executor(max_pending=1)
 
     async def work() -> str:
         return "done"
 
-    async def elsewhere() -> None:
-        with pytest.raises(RuntimeError, match="runs on another event loop"):
-            await run(executor, work)
+    for _ in range(2):
+        assert asyncio.run(run(executor, work)) == "done"
+
+
+def test_what_is_asked_for_on_another_event_loop_runs_on_the_app_s() -> None:
+    runtime = Runtime()
+    heard: list[tuple[bytes, int]] = []
+    ended: list[int] = []
+    begun, cancelled = threading.Event(), threading.Event()
+
+    async def chunks() -> AsyncIterator[int]:
+        yield threading.get_ident()
+
+    async def hang() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async def emit(chunk: bytes) -> None:
+        await asyncio.sleep(0)
+        heard.append((chunk, threading.get_ident()))
+
+    def invocation(agent: Any, **options: Any) -> Invocation:
+        workflow = as_workflow(agent, agent.__name__)
+        deployment = runtime.registry.deploy(workflow, ["api"], prefix="/p", sessions=False)
+        return Invocation(deployment, "api", **options)
+
+    async def elsewhere() -> Result:
+        result = await runtime.execute(invocation(chunks, emit=emit, idempotency_key="key"))
+        again = await runtime.execute(invocation(chunks, emit=emit, idempotency_key="key"))
+        assert (result.replayed, again.replayed) == (False, True)
+        left = runtime.start(invocation(hang), lambda _: ended.append(threading.get_ident()))
+        assert not left.ended
+        assert await asyncio.to_thread(begun.wait, PATIENCE)
+        left.give_up()
+        with pytest.raises(AbandonedError):
+            left.outcome()
+        with pytest.raises(OverloadedError):
+            await runtime.execute(invocation(refused))
+        return result
+
+    async def refused() -> None:
+        raise OverloadedError("nothing is to be done")
 
     async def main() -> None:
-        await run(executor, work)
-        await asyncio.to_thread(asyncio.run, elsewhere())
+        await runtime.execute(invocation(chunks))
+        result = await asyncio.to_thread(asyncio.run, elsewhere())
+        own = threading.get_ident()
+        assert msgspec.json.decode(result.body) == [own]
+        assert [msgspec.json.decode(chunk) for chunk, _ in heard] == [own]
+        assert heard[0][1] != own
+        assert await asyncio.to_thread(cancelled.wait, PATIENCE)
+        await until(lambda: runtime.executor.pending == 0)
+        assert not ended
 
     asyncio.run(main())
-    assert asyncio.run(run(executor, work)) == "done"
 
 
 def test_what_an_event_loop_left_behind_takes_no_place_on_the_next() -> None:
