@@ -23,7 +23,7 @@ ANY = "*"
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 SHOWN_LENGTH = 128
 MAX_FAMILIAR = 64
-"""How many accepted values of ``Host`` are remembered, since anybody may send any port."""
+"""How many accepted values of ``Host`` are remembered: clients may send any port."""
 _SCHEMES = frozenset({"http", "https"})
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[0-9a-z._~-]+)(?::(?P<port>\d{1,5}))?")
 

@@ -65,7 +65,7 @@ class Authentication:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        if scope["type"] != "http":  # nothing here answers it, whoever asks
+        if scope["type"] != "http":  # a WebSocket, which no channel offers
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))

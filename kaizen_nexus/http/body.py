@@ -47,7 +47,7 @@ async def read_body(request: Request, limit: int) -> bytes | bytearray:
 
 
 async def receive_body(receive: Receive, declared: bytes | None, limit: int) -> bytes | bytearray:
-    """Return the body of a request that nobody has read from yet; see `read_body`.
+    """Return the body of a request whose body is unread; see `read_body`.
 
     Parameters
     ----------

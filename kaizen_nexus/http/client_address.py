@@ -34,7 +34,7 @@ class TrustedProxies:
 
     Proxies append the address that they were reached from to ``X-Forwarded-For``. The client is the
     right-most entry that is not a trusted proxy; anything to its left may be invented. The header
-    is ignored from anybody else, and ``Forwarded`` and ``X-Forwarded-Proto`` always are.
+    is ignored from other senders, and ``Forwarded`` and ``X-Forwarded-Proto`` always are.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ _SCOPE = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
 
 
 def caller_of(scope: Mapping[str, Any]) -> Caller:
-    """Return who sent a request; `ANONYMOUS` if the app identifies nobody."""
+    """Return who sent a request; `ANONYMOUS` without authentication."""
     caller: Caller = scope.get(_KEY, ANONYMOUS)
     return caller
 
@@ -37,7 +37,7 @@ def recheck(scope: Scope, access: Access, name: str) -> Callable[[], Awaitable[N
     """Return a check whether the caller of a request may still run the workflow called `name`.
 
     It raises the error that would refuse the request now: `UnauthenticatedError`, `ForbiddenError`
-    or `AuthenticationUnavailableError`. None if the app identifies nobody.
+    or `AuthenticationUnavailableError`. None without authentication.
     """
     ask: _Ask | None = scope.get(_ASK)
     if ask is None:

@@ -174,10 +174,10 @@ class RateLimiter:
 
 
 class RateLimit:
-    """ASGI middleware that answers 429 to who asks too often.
+    """ASGI middleware that answers 429 to callers that ask too often.
 
-    A caller is who it is known to be, else its address; an IPv6 client has 64 bits of addresses to
-    choose from, so they count as one. Health checks are free.
+    A caller is counted by its name or, without authentication, by its address. An IPv6 client has
+    64 bits of addresses to choose from, so they count as one. Health checks do not count.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def counted_by(taken: Taken, scope: Scope) -> None:
 
 
 def rate_key(caller: Caller, client: tuple[str, int] | None) -> str:
-    """Return what a caller is counted by: its name or, if nobody was asked, its address.
+    """Return what a caller is counted by: its name, or its address without authentication.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ class SessionEndpoints:
         if not isinstance(user_id, str) or not user_id.strip():
             raise _invalid("user_id", "expected a string that is not blank")
         if self._runtime.access.enforced and user_id != caller.id:
-            raise _invalid("user_id", "a session belongs to whoever creates it: leave this out")
+            raise _invalid("user_id", "a session belongs to its creator: leave this out")
         state = _object_at(body, "state") if "state" in body else {}
         ttl = body.get("ttl_seconds")
         if ttl is not None and not _is_ttl(ttl):
