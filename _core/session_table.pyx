@@ -156,10 +156,13 @@ cdef class SessionTable(TableCore):
         SessionTableFullError
             If the table is full of live sessions and refuses.
         """
-        return self.create_handle(session_id, user_id, ttl, state).session_id
+        return self._checked(session_id, user_id, ttl, state)._session_id
 
     def create_handle(self, session_id=None, user_id="", ttl=None, state=None):
         """Create a session as `create` does and return a handle onto its row."""
+        return self._checked(session_id, user_id, ttl, state)
+
+    cdef SessionHandle _checked(self, object session_id, object user_id, object ttl, object state):
         cdef int64_t ttl_ns = self._ttl if ttl is None else _arguments.duration_ns(ttl)
         cdef dict first = None if state is None else PyDict_Copy(checked_items(state, "state"))
         return self._create(session_id, user_id, ttl_ns, first)
