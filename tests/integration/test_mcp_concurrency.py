@@ -188,6 +188,19 @@ async def test_a_client_that_takes_no_answers_is_asked_for_no_more_requests(
         assert {(await client.receive())["id"] for _ in range(60)} == set(range(60))
 
 
+@pytest.mark.usefixtures("no_grace")
+async def test_two_calls_with_one_id_are_both_cancelled_at_the_end(
+    runtime: Runtime, agents: Agents
+) -> None:
+    client = Piped(runtime)
+    await client.begin()
+    client.send(call("wait"), call("wait"))
+    for _ in range(2):
+        await agents.started.get()
+    assert await client.close() == [{"jsonrpc": "2.0", "id": 1, "error": HUNG_UP}] * 2
+    assert agents.cancelled.qsize() == 2
+
+
 async def test_at_the_end_calls_have_a_moment_to_come_to_theirs(
     runtime: Runtime, agents: Agents
 ) -> None:

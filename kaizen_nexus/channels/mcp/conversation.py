@@ -79,7 +79,9 @@ class Conversation:
         self._has_shaken_hands = False
         self._listener: asyncio.Task[None] | None = None
         """What tells a client that began with a handshake of changes."""
-        self._running: dict[RequestId | None, _Running] = {}
+        self._running: set[_Running] = set()
+        self._by_id: dict[RequestId | None, _Running] = {}
+        """Of two with the same id, the later one: that is the one which can be cancelled."""
         self._settled = asyncio.Event()
 
     async def run(self) -> None:
@@ -111,7 +113,7 @@ class Conversation:
         return None if line is None else line.strip()
 
     async def _all_settled(self) -> None:
-        while any(running.is_call for running in self._running.values()):
+        while any(running.is_call for running in self._running):
             self._settled.clear()
             await self._settled.wait()
 
@@ -119,11 +121,11 @@ class Conversation:
         if self._listener is not None:
             self._listener.cancel()
         closed = ProtocolError(CONNECTION_CLOSED, "Connection closed")
-        for running in list(self._running.values()):
+        for running in list(self._running):
+            self._forget(running)
             running.cancel()
             if running.is_call:
                 self._refuse(running.request_id, closed)
-        self._running.clear()
 
     def _receive(self, line: bytes) -> None:
         try:
@@ -152,10 +154,10 @@ class Conversation:
         if message.method == "notifications/cancelled":
             request_id = (message.params or {}).get("requestId")
             if isinstance(request_id, (int, str)) and not isinstance(request_id, bool):
-                running = self._running.pop(_correlated(request_id), None)
+                running = self._by_id.get(_correlated(request_id))
                 if running is not None:
+                    self._forget(running)
                     running.cancel()
-                    self._settled.set()
         elif (
             message.method == "notifications/initialized"
             and self._has_shaken_hands
@@ -210,31 +212,38 @@ class Conversation:
         return self._era
 
     def _call(self, call: Call) -> None:
-        key = _correlated(call.request_id)
         running = _Running(call.request_id, is_call=True)
 
         def answered(reply: Reply) -> None:
             self._write(reply)
-            if self._running.get(key) is running:
-                del self._running[key]
-            self._settled.set()
+            self._forget(running)
 
         invocation = call.invocation
         if call.params.token is not None and call.is_streaming:
             invocation = call.with_client(emit=reporter(call.params.token, self._send))
         run = self._server.start(call, invocation, answered)
         if not run.ended:
-            running.cancel = run.give_up
-            # Of two with the same id the later one can be cancelled.
-            self._running[key] = running
+            self._remember(running, run.give_up)
 
     def _listen(self, listening: Listening, request_id: RequestId) -> None:
         subscription = self._changes.subscribe()
         self._writer.write(listening.acknowledgement() + b"\n")
         task = asyncio.create_task(self._tell(listening.notice, subscription, listening.farewell))
         running = _Running(request_id, is_call=False)
-        running.cancel = task.cancel
-        self._running[_correlated(request_id)] = running
+        self._remember(running, task.cancel)
+        task.add_done_callback(lambda _: self._forget(running))
+
+    def _remember(self, running: _Running, cancel: Callable[[], object]) -> None:
+        running.cancel = cancel
+        self._running.add(running)
+        self._by_id[_correlated(running.request_id)] = running
+
+    def _forget(self, running: _Running) -> None:
+        key = _correlated(running.request_id)
+        self._running.discard(running)
+        if self._by_id.get(key) is running:
+            del self._by_id[key]
+        self._settled.set()
 
     async def _tell(
         self,
