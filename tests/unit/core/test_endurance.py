@@ -62,6 +62,8 @@ def test_children_forked_under_load_work(core: Any, tmp_path: Path) -> None:
 
 def test_ten_rounds_of_sessions_leave_nothing_behind(core: Any, tmp_path: Path) -> None:
     measured = core.name == "c" and sys.platform == "linux" and not INSTRUMENTED
-    watch = ["resident"] if measured else []
-    printed = run(tmp_path, "churn.py", core.package, SCALE.sessions, 10, SCALE.seconds, *watch)
-    assert printed.startswith(f"10 rounds of {SCALE.sessions} sessions")
+    # From 3.12 on the interpreter keeps some of its own arenas, more with each round, for a while.
+    watch = ["resident"] if measured and sys.version_info < (3, 12) else []
+    sessions = max(SCALE.sessions, 60_000) if watch else SCALE.sessions  # enough to be measured
+    printed = run(tmp_path, "churn.py", core.package, sessions, 10, SCALE.seconds, *watch)
+    assert printed.startswith(f"10 rounds of {sessions} sessions")
