@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
+import msgspec
+
 from kaizen_nexus.access.callers import ANONYMOUS, Caller
 
 if TYPE_CHECKING:
@@ -47,36 +49,18 @@ _UNSUITABLE = re.compile(rb"x-(?:forwarded|http-method|original|rewrite|real-ip)
 """Headers that begin with ``x-`` and can change what a request means to somebody."""
 
 
-class LaneRequest:
-    """One ordinary request, whole.
+class LaneRequest(msgspec.Struct, frozen=True):
+    """One ordinary request, whole."""
 
-    Attributes
-    ----------
-    method, path
-        Of the request line; the path has no query and nothing percent-encoded.
-    headers
-        By their names in lower case; each name comes once.
-    body
-        The body; empty if there is none.
-    caller
-        Who sends it.
-    """
-
-    __slots__ = ("body", "caller", "headers", "method", "path")
-
-    def __init__(
-        self,
-        method: str,
-        path: str,
-        headers: dict[bytes, bytes],
-        body: bytes,
-        caller: Caller = ANONYMOUS,
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.headers = headers
-        self.body = body
-        self.caller = caller
+    method: str
+    path: str
+    """It has no query, and nothing percent-encoded."""
+    headers: dict[bytes, bytes]
+    """By their names in lower case; each name comes once."""
+    body: bytes
+    """Empty if there is none."""
+    caller: Caller = ANONYMOUS
+    """Who sends it."""
 
 
 Respond = Callable[[int, Sequence[tuple[bytes, bytes]], bytes], None]
