@@ -111,7 +111,7 @@ def test_the_command_line_says_why(cached: Nexus, capsys: pytest.CaptureFixture[
     assert temperature == "config.temperature: 0.7 -> 0.3"
     assert name == "name: 'warm' -> 'cold'"
     code, out, err = nexus(cached, capsys, "why", "warm", "warm")
-    assert (code, out, err) == (0, "", "No field differs that is known of both.\n")
+    assert (code, out, err) == (0, "", "The fields that are known of both do not differ.\n")
 
 
 def test_the_command_line_fails_as_other_commands_do(
