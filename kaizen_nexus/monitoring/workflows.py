@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TypedDict
 
 from kaizen_nexus._accel import LatencyHistogram
@@ -58,7 +60,7 @@ class WorkflowMeter:
     Thread-safe. `WorkflowMeters.open` makes it; it does not refer to the agent.
     """
 
-    __slots__ = ("_meters", "_retired", "_running", "_series", "version", "workflow")
+    __slots__ = ("_meters", "_retired", "_running", "_series", "begin", "version", "workflow")
 
     def __init__(self, meters: WorkflowMeters, workflow: str, version: int) -> None:
         self.workflow = workflow
@@ -67,16 +69,14 @@ class WorkflowMeter:
         self._retired = False
         # Its length is the number of runs: appending and popping need no lock.
         self._running: deque[None] = deque()
+        self.begin: Callable[[], None] = partial(self._running.append, None)
+        """Counts a run that begins; call `end` for each."""
         self._series: dict[str, _Series] = {}
 
     @property
     def in_flight(self) -> int:
         """How many runs have begun and not ended."""
         return len(self._running)
-
-    def begin(self) -> None:
-        """Count a run that begins; call `end` for each."""
-        self._running.append(None)
 
     def end(self, channel: str, seconds: float, failed: bool) -> None:
         """Record a run that ended, however it did."""

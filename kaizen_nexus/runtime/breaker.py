@@ -20,6 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypedDict, TypeVar
 
+import msgspec
+
 from kaizen_nexus.runtime.checks import checked_count
 from kaizen_nexus.runtime.errors import AbandonedError, QuarantinedError, RunFailedError
 
@@ -166,7 +168,7 @@ class Breaker:
             The agent is not called for a while.
         """
         if self.state == CLOSED and not self.abandoned:
-            return Attempt(self, self._epoch)
+            return Attempt(self, self._epoch, isolated=self.isolated)
         return self._checked_attempt()
 
     def stats(self) -> BreakerStats | None:
@@ -188,19 +190,19 @@ class Breaker:
     def _checked_attempt(self) -> Attempt:
         settings = self._settings
         if settings is None:
-            return Attempt(self, self._epoch)
+            return Attempt(self, self._epoch, isolated=self.isolated)
         with self._lock:
             wait = self._wait(settings)
             if wait > 0:
                 self.refused += 1
                 raise QuarantinedError(self.name, math.ceil(wait))
             if self.state == CLOSED:
-                return Attempt(self, self._epoch)
+                return Attempt(self, self._epoch, isolated=self.isolated)
             is_first = self.state == OPEN
             if is_first:
                 self._move(HALF_OPEN)
             self._probing = True
-            probe = Attempt(self, self._epoch, True)
+            probe = Attempt(self, self._epoch, True, self.isolated or self.blocked > 0)
         if is_first:
             logger.info("%r (version %d) is tried again", self.name, self.version)
         return probe
@@ -303,32 +305,23 @@ class Breaker:
         self._epoch += 1
 
 
-class Attempt:
+class Attempt(msgspec.Struct, eq=False):
     """One call of a deployment's agent, as its breaker counts it.
 
     The agent may go on after `close`, when the run was given up. It counts as abandoned from then
     on until `end`. Both may be called from different threads.
     """
 
-    __slots__ = (
-        "_breaker",
-        "abandoned",
-        "begun",
-        "blocked",
-        "closed",
-        "epoch",
-        "isolated",
-        "probe",
-        "running",
-    )
-
-    def __init__(self, breaker: Breaker, epoch: int, probe: bool = False) -> None:
-        self._breaker = breaker
-        self.epoch = epoch
-        self.probe = probe
-        self.isolated = breaker.isolated or (probe and breaker.blocked > 0)
-        """Whether the agent, if asynchronous, is run in a thread."""
-        self.begun = self.running = self.closed = self.abandoned = self.blocked = False
+    breaker: Breaker
+    epoch: int
+    probe: bool = False
+    isolated: bool = False
+    """Whether the agent, if asynchronous, is run in a thread."""
+    begun: bool = False
+    running: bool = False
+    closed: bool = False
+    abandoned: bool = False
+    blocked: bool = False
 
     def begin(self) -> None:
         """Note that the agent is called.
@@ -347,7 +340,7 @@ class Attempt:
         """Note that the agent has come to its end, whether or not somebody still waits for it."""
         self.running = False
         if self.abandoned:
-            self._breaker.settle(self)
+            self.breaker.settle(self)
 
     def make(self, call: Callable[[], T]) -> T:
         """Return what `call` returns; the agent begins and ends with it."""
@@ -360,11 +353,11 @@ class Attempt:
     def caught(self, seconds: float, where: str) -> None:
         """Note that the agent has blocked the event loop for so long, and where it is."""
         self.blocked = True
-        self._breaker.caught(seconds, where)
+        self.breaker.caught(seconds, where)
 
     def close(self, error: Exception | None) -> None:
         """Note how the run ended for whoever waited for it; the agent may go on."""
-        breaker = self._breaker
+        breaker = self.breaker
         self.closed = True
         if error is None:
             if breaker.history or self.probe or self.blocked:

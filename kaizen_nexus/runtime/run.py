@@ -86,74 +86,54 @@ class AgentRun(Run):
 
     Parameters
     ----------
-    runtime
-        Where it runs.
-    state
-        What the runs of the event loop share.
-    invocation
-        What to run.
     on_end
         Called once with the run when it has ended, unless it was given up before.
     """
 
-    __slots__ = (
-        "_attempt",
-        "_context",
-        "_gates",
-        "_inside",
-        "_invocation",
-        "_runtime",
-        "_session_id",
-        "_started",
-        "_state",
-        "_task",
-        "_timeout",
-        "_turn",
-        "_watcher",
-    )
+    _runtime: Runtime
+    _state: LoopState
+    _invocation: Invocation
+    _started = 0
+    _timeout: float | None = None
+    _attempt = NO_ATTEMPT
+    _inside: list[tuple[Gate, asyncio.Future[None] | None]]
+    """The gates passed, and the one it waits at."""
+    _turn: tuple[str, asyncio.Future[None] | None] | None = None
+    """The session that it uses or waits for."""
+    _session_id: str | None = None
+    # Of a run that has to wait:
+    _task: asyncio.Task[Any] | None = None
+    _context: Context | None = None
+    """The caller's; what the agent sets in its own is not seen there."""
+    _watcher: asyncio.Task[None] | None = None
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        state: LoopState,
-        invocation: Invocation,
-        on_end: Callable[[Run], object],
-    ) -> None:
-        super().__init__(on_end)
-        self._runtime = runtime
-        self._state = state
-        self._invocation = invocation
-        self._started = 0
-        self._timeout: float | None = None
-        self._attempt = NO_ATTEMPT
-        self._gates: list[Gate] = []
-        """The gates ahead, the first one last."""
-        self._inside: list[tuple[Gate, asyncio.Future[None] | None]] = []
-        """The gates passed, and the one it waits at."""
-        self._turn: tuple[str, asyncio.Future[None] | None] | None = None
-        """The session that it uses or waits for."""
-        self._session_id: str | None = None
-        # Of a run that has to wait:
-        self._task: asyncio.Task[Any] | None = None
-        self._context: Context | None = None
-        """The caller's; what the agent sets in its own is not seen there."""
-        self._watcher: asyncio.Task[None] | None = None
+    def begin(self, runtime: Runtime, state: LoopState, invocation: Invocation) -> None:
+        """Take the first step; the run has ended with that, or goes on in a task.
 
-    def begin(self) -> None:
-        """Take the first step; the run has ended with that, or goes on in a task."""
+        Parameters
+        ----------
+        runtime
+            Where it runs.
+        state
+            What the runs of the event loop share.
+        invocation
+            What to run.
+        """
+        self._runtime, self._state, self._invocation = runtime, state, invocation
+        self._inside = []
         self._started = perf_counter_ns()
-        self._invocation.deployment.meter.begin()
-        task = self._state.tasks.start(self._work(), self._over)
+        invocation.deployment.meter.begin()
+        task = state.tasks.start(self._work(), self._over)
         if task is None:
             self.notify()
             return
         self._task = task
         if self.ended:  # something that the first step did has given it up
-            self._state.abandoned.add(self)
+            state.abandoned.add(self)
             task.cancel()
             return
         self._context = copy_context()
-        clock, timeout = self._state.clock, self._timeout
+        clock, timeout = state.clock, self._timeout
         clock.add(self)
         if timeout is not None and timeout < 2 * clock.interval:
             self.look(clock.interval)
@@ -224,7 +204,7 @@ class AgentRun(Run):
     async def _work(self) -> None:
         """Run from the first check to the result, and handle whatever goes wrong."""
         try:
-            self._end(None, await self._answer())
+            self._end(None, await self._call(await self._admit()))
         except BaseException as error:
             # A task that ended with SystemExit would end the event loop with it.
             self._end(self._reason(error))
@@ -233,76 +213,64 @@ class AgentRun(Run):
                 self._state.turns.leave(*self._turn)
             self._state.abandoned.discard(self)
 
-    async def _answer(self) -> bytes:
-        """Wait for a place and for the session, call the agent, and return its encoded result."""
-        inputs = self._admit()
-        while (place := self._enter()) is not None:
-            await place
-        invoke = self._prepare(inputs)
-        deployment, attempt = self._invocation.deployment, self._attempt
-        way, outputs = deployment.way, deployment.workflow.plan.outputs
-        if attempt.isolated:
-            way = way.isolated
-        try:
-            if isinstance(outputs, StreamOutputs):
-                steps = way.steps(self._state, attempt, invoke)
-                return await collect(outputs, steps, self._invocation.emit)
-            return outputs.encode(await way.call(self._state, attempt, invoke))
-        except PASSED_ON:
-            raise
-        except Exception as error:
-            logger.exception("the agent behind %r failed", deployment.workflow.name)
-            raise AgentFailedError(deployment.workflow.name) from error
-
-    def _admit(self) -> dict[str, Any]:
-        """Return the validated inputs; refuse what is not to be run, and note the limits."""
-        invocation, runtime = self._invocation, self._runtime
+    async def _admit(self) -> dict[str, Any]:
+        """Wait for a place and for the session; return the validated inputs."""
+        invocation, runtime, turns = self._invocation, self._runtime, self._state.turns
         deployment = invocation.deployment
         if invocation.chosen is not None:
             invocation.chosen(deployment.version)
         inputs = deployment.workflow.plan.inputs.convert(invocation.inputs)
         self._timeout = runtime.executor.timeout
-        self._gates = [runtime.executor.gate]
+        gates = [runtime.executor.gate]
         limit = runtime.limits.of(deployment.workflow.name)
         if limit is not None:
             if limit.timeout is not None:
                 self._timeout = limit.timeout
             if limit.gate is not None:
-                self._gates.append(limit.gate)
+                gates.insert(0, limit.gate)
         self._attempt = deployment.breaker.attempt()
-        return inputs
-
-    def _enter(self) -> asyncio.Future[None] | None:
-        """Enter all gates, and then take the session's turn; return what to wait for in between."""
-        while self._gates:
-            gate = self._gates.pop()
+        for gate in gates:
             place = gate.enter()
             self._inside.append((gate, place))
             if place is not None:
-                return place
-        session_id = self._invocation.session_id
-        if session_id is None or session_id == NEW_SESSION or self._turn is not None:
-            return None
-        turns = self._state.turns
-        if session_id in turns and not self._runtime.may_use(self._invocation.caller, session_id):
-            raise SessionNotFoundError  # or its owner would wait for this run
-        turn = turns.enter(session_id)
-        self._turn = (session_id, turn)
-        return turn
+                await place
+        session_id = invocation.session_id
+        if session_id is not None and session_id != NEW_SESSION:
+            if session_id in turns.queues and not runtime.may_use(invocation.caller, session_id):
+                raise SessionNotFoundError  # or its owner would wait for this run
+            turn = turns.enter(session_id)
+            self._turn = (session_id, turn)
+            if turn is not None:
+                await turn
+        return inputs
 
-    def _prepare(self, inputs: dict[str, Any]) -> Callable[[], Any]:
-        """Attach the session, if there is one, and return what calls the agent."""
-        workflow = self._invocation.deployment.workflow
+    async def _call(self, inputs: dict[str, Any]) -> bytes:
+        """Attach the session, if there is one, call the agent and return its encoded result."""
+        invocation, attempt = self._invocation, self._attempt
+        deployment = invocation.deployment
+        workflow = deployment.workflow
         session = context = None
-        if self._invocation.session_id is not None or self._invocation.deployment.sessions:
-            session = self._runtime.attach(self._invocation)
-        if session is not None:
+        if invocation.session_id is not None or deployment.sessions:
+            session = self._runtime.attach(invocation)
             self._session_id = session.session_id
             if workflow.plan.wants_context:
                 context = session.state  # which `invoke` copies
-            if self._invocation.attached is not None:
-                self._invocation.attached(session.session_id)
-        return partial(workflow.invoke, inputs, context=context, session=session)
+            if invocation.attached is not None:
+                invocation.attached(self._session_id)
+        invoke = partial(workflow.invoke, inputs, context=context, session=session)
+        way, outputs = deployment.way, workflow.plan.outputs
+        if attempt.isolated:
+            way = way.isolated
+        try:
+            if isinstance(outputs, StreamOutputs):
+                steps = way.steps(self._state, attempt, invoke)
+                return await collect(outputs, steps, invocation.emit)
+            return outputs.encode(await way.call(self._state, attempt, invoke))
+        except PASSED_ON:
+            raise
+        except Exception as error:
+            logger.exception("the agent behind %r failed", workflow.name)
+            raise AgentFailedError(workflow.name) from error
 
     def _reason(self, error: BaseException) -> Exception:
         """Return why the run has failed, for whoever asked for it."""

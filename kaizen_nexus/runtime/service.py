@@ -79,7 +79,8 @@ class Runtime:
         WorkflowNotFoundError
             Nothing does.
         """
-        self.access.require(caller, name)
+        if self.access.enforced:
+            self.access.require(caller, name)
         return self.registry.find(name, channel)
 
     def session_of(
@@ -172,8 +173,8 @@ class Runtime:
             return forwarded
         if invocation.idempotency_key is not None:
             return self.replays.start(invocation, ended, self.start)
-        run = AgentRun(self, state, invocation, ended)
-        run.begin()
+        run = AgentRun(ended)
+        run.begin(self, state, invocation)
         return run
 
     async def execute(self, invocation: Invocation) -> Result:

@@ -25,16 +25,12 @@ class Turns:
 
     def __init__(self, max_waiting: int = DEFAULT_MAX_WAITING) -> None:
         self.max_waiting = max_waiting
-        # None for a key for which nobody waits: most never have a queue.
-        self._queues: dict[str, deque[asyncio.Future[None]] | None] = {}
+        self.queues: dict[str, deque[asyncio.Future[None]] | None] = {}
+        """Who waits, for each key that somebody works on; None for nobody, as is usual."""
 
     def __len__(self) -> int:
         """Return how many keys somebody works on."""
-        return len(self._queues)
-
-    def __contains__(self, key: str) -> bool:
-        """Return whether somebody works on `key`."""
-        return key in self._queues
+        return len(self.queues)
 
     @contextlib.asynccontextmanager
     async def take(self, key: str) -> AsyncIterator[None]:
@@ -61,12 +57,12 @@ class Turns:
         OverloadedError
             `max_waiting` others wait already.
         """
-        if key not in self._queues:
-            self._queues[key] = None
+        if key not in self.queues:
+            self.queues[key] = None
             return None
-        queue = self._queues[key]
+        queue = self.queues[key]
         if queue is None:
-            queue = self._queues[key] = deque()
+            queue = self.queues[key] = deque()
         if len(queue) >= self.max_waiting:
             raise OverloadedError(f"{self.max_waiting} requests wait for this session")
         turn = asyncio.get_running_loop().create_future()
@@ -75,13 +71,13 @@ class Turns:
 
     def leave(self, key: str, turn: asyncio.Future[None] | None = None) -> None:
         """Stop waiting for `turn`, or hand one's turn to the next one."""
-        queue = self._queues[key]
+        queue = self.queues[key]
         if queue and turn is not None and turn in queue:
             queue.remove(turn)
         elif queue:
             _grant(queue.popleft())
         else:
-            del self._queues[key]
+            del self.queues[key]
 
 
 def _grant(turn: asyncio.Future[None]) -> None:
