@@ -51,36 +51,37 @@ def loads(text: bytes | bytearray) -> Any:
         surrogate or a key twice in one object, is nested more than 100 levels deep or has more than
         65,536 values.
     """
+    # Duplicate keys make fewer members than colons. So do colons in strings, but keys end with a
+    # quote, and few strings have one before a colon.
     try:
         value = msgspec.json.decode(text)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return _read_carefully(text)
-    return value if _is_unambiguous(text, value) else _read_carefully(text)
+    if len(text) > LARGE:
+        return value if _is_unambiguous(text, value) else _read_carefully(text)
+    if text.count(b"{") + text.count(b"[") > 1:
+        keys = _number_of_keys(value)
+    else:
+        keys = len(value) if type(value) is dict else 0
+    if keys == text.count(b":") or keys == sum(map(text.count, _ENDS_OF_KEYS)):
+        return value
+    return _read_carefully(text)
 
 
 def _is_unambiguous(text: bytes | bytearray, value: Any) -> bool:
-    """Whether counting shows that no key comes twice, and that `value` is not nested deeply.
-
-    Duplicate keys make fewer members than colons. So do colons in strings, but keys end with a
-    quote, and few strings have one before a colon.
+    """Whether counting shows that a large text has no duplicate keys and no deep nesting.
 
     Raises
     ------
     TooManyValuesError
         There are more than 65,536 values.
     """
-    if len(text) > LARGE:
-        keys = _number_of_keys(value)
-        array = np.frombuffer(text, np.uint8)
-        if keys == _number_of(ord(":"), array):
-            return True
-        before = array[np.flatnonzero(array == ord(":")) - 1]
-        return keys == np.count_nonzero(np.isin(before, _BEFORE_COLONS))
-    if text.count(b"{") + text.count(b"[") > 1:
-        keys = _number_of_keys(value)
-    else:
-        keys = len(value) if type(value) is dict else 0
-    return keys == text.count(b":") or keys == sum(map(text.count, _ENDS_OF_KEYS))
+    keys = _number_of_keys(value)
+    array = np.frombuffer(text, np.uint8)
+    if keys == _number_of(ord(":"), array):
+        return True
+    before = array[np.flatnonzero(array == ord(":")) - 1]
+    return keys == np.count_nonzero(np.isin(before, _BEFORE_COLONS))
 
 
 def _number_of_keys(value: Any) -> int:
