@@ -94,11 +94,10 @@ class Execution:
         See `LaneHandler.begin`. What refuses a request before the run is found again, and answered,
         by `answer`.
         """
-        name = executed_at(request.path)
-        if name is None or len(request.body) > self._max_body:
+        if len(request.body) > self._max_body:
             return None
         try:
-            deployment = self._runtime.find(request.caller, name, CHANNEL)
+            deployment = self._runtime.find(request.caller, request.name, CHANNEL)
             inputs = _inputs_of(json_object(request.body), deployment)
         except Exception:
             return None

@@ -88,7 +88,7 @@ class SessionEndpoints:
 
     def begin(self, request: LaneRequest, respond: Respond) -> None:
         """Answer a request of the fast lane to read a session; see `LaneHandler.begin`."""
-        session_id = request.path.removeprefix(SESSIONS_PREFIX)
+        session_id = request.name
         if not session_id or "/" in session_id:
             return
         try:

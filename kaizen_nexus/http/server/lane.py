@@ -35,6 +35,9 @@ MAX_KNOWN = 512
 _REQUEST_LINE = re.compile(rb"(GET|POST) (/[A-Za-z0-9/._~-]*) HTTP/1\.1")
 _HEADER = re.compile(rb"([A-Za-z0-9-]+): ([!-~](?:[ -~]*[!-~])?)")
 
+_PLAIN = b"-._0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+"""What the ids of sessions and the names of workflows consist of."""
+
 _REPEATED = frozenset(
     b"accept accept-encoding accept-language connection content-length content-type host"
     b" mcp-method mcp-protocol-version user-agent".split()
@@ -61,6 +64,8 @@ class LaneRequest(msgspec.Struct, frozen=True):
     """Empty if there is none."""
     caller: Caller = ANONYMOUS
     """Who sends it."""
+    name: str = ""
+    """What stands in the path between the prefix and the suffix of the route."""
 
 
 Respond = Callable[[int, Sequence[tuple[bytes, bytes]], bytes], None]
@@ -126,7 +131,7 @@ class Lane:
         self._routes = tuple(routes)
         self._hosts = hosts
         self._identify = identify
-        self._requests: dict[bytes, tuple[str, str, LaneHandler]] = {}
+        self._requests: dict[bytes, tuple[str, str, str, LaneHandler]] = {}
         self._headers: dict[bytes, tuple[bytes, bytes]] = {}
         self._names: dict[bytes, bytes] = {}
         """Spellings of names whose values differ from request to request."""
@@ -148,17 +153,26 @@ class Lane:
         found = self._requests.get(first) or self._route(first, limits)
         if found is None or len(lines) > limits.header_count:
             return None
-        headers = self._fields(lines)
-        size = b"%d" % (len(data) - end - 4)
-        if headers is None or headers.get(b"content-length", b"0") != size:
+        headers = {}
+        known = self._headers
+        for line in lines:
+            header = known.get(line) or self._header(line)
+            if header is None:
+                return None
+            headers[header[0]] = header[1]
+        if (
+            len(headers) != len(lines)  # one came twice
+            or headers.get(b"host") not in self._hosts
+            or headers.get(b"content-length", b"0") != b"%d" % (len(data) - end - 4)
+        ):
             return None
         caller = ANONYMOUS if self._identify is None else self._identify(headers)
         if caller is None:
             return None
-        method, path, handler = found
-        return LaneRequest(method, path, headers, data[end + 4 :], caller), handler
+        method, path, name, handler = found
+        return LaneRequest(method, path, headers, data[end + 4 :], caller, name), handler
 
-    def _route(self, line: bytes, limits: HttpLimits) -> tuple[str, str, LaneHandler] | None:
+    def _route(self, line: bytes, limits: HttpLimits) -> tuple[str, str, str, LaneHandler] | None:
         match = _REQUEST_LINE.fullmatch(line)
         if match is None or len(line) > limits.request_line:
             return None
@@ -170,30 +184,18 @@ class Lane:
                 and path.endswith(route.suffix)
                 and len(path) >= len(route.prefix) + len(route.suffix)
             ):
-                found = (method, path, route.handler)
+                name = path[len(route.prefix) : len(path) - len(route.suffix)]
+                found = (method, path, name, route.handler)
                 if method == "POST":  # of other requests, each has a path of its own
                     _remember(self._requests, line, found)
                 return found
         return None
 
-    def _fields(self, lines: list[bytes]) -> dict[bytes, bytes] | None:
-        """Return the headers, if each is familiar, comes once, and the host is ours."""
-        headers = {}
-        known = self._headers
-        for line in lines:
-            header = known.get(line) or self._header(line)
-            if header is None:
-                return None
-            headers[header[0]] = header[1]
-        if len(headers) != len(lines) or headers.get(b"host") not in self._hosts:
-            return None
-        return headers
-
     def _header(self, line: bytes) -> tuple[bytes, bytes] | None:
         """Return the name in lower case, and the value, of a header that the lane may see."""
         name, _, value = line.partition(b": ")
         known = self._names.get(name)
-        if known is not None and value.isalnum():  # as are the ids of sessions
+        if known is not None and value and not value.translate(None, _PLAIN):
             return known, value
         if _HEADER.fullmatch(line) is None:
             return None

@@ -55,13 +55,10 @@ class LaneProtocol(Http1Protocol):
     def data_received(self, data: bytes | memoryview) -> None:
         if self._in_lane:
             self._keep(data)
-        elif not self._is_between_requests() or not self._begin(bytes(data)):
-            super().data_received(data)
-
-    def _is_between_requests(self) -> bool:
-        """Whether a request that arrives now is the only one, and nothing is to be done besides."""
+            return
         cycle = self.cycle
-        return (
+        # Whether a request that arrives now is the only one, and nothing is to be done besides.
+        is_between_requests = (
             self._part is Part.START
             and self._head_bytes == 0  # of empty lines before a request
             and (cycle is None or cycle.response_complete)
@@ -70,6 +67,8 @@ class LaneProtocol(Http1Protocol):
             and not self.flow.write_paused
             and not self.transport.is_closing()
         )
+        if not is_between_requests or not self._begin(bytes(data)):
+            super().data_received(data)
 
     def _begin(self, data: bytes) -> bool:
         """Begin to answer the request that `data` is, if it is one for the lane."""
