@@ -65,8 +65,7 @@ class Oracle:
 
     async def _call_tool(self, context: Any, params: CallToolRequestParams) -> Any:
         asked = CallParams(name=params.name, arguments=dict(params.arguments or {}))
-        message = Message(jsonrpc="2.0", id=1, method="tools/call")
-        call = self._tools.call(HANDSHAKE, message, asked, LOCAL)
+        call = self._tools.call(HANDSHAKE, 1, asked, LOCAL)
         reply = call
         if hasattr(call, "with_client"):
             count = 0

@@ -17,7 +17,7 @@ import pytest
 import kaizen_nexus
 from kaizen_nexus.access.callers import LOCAL
 from kaizen_nexus.agents.adapters import as_workflow
-from kaizen_nexus.channels.mcp.messages import HANDSHAKE, CallParams, Message, Reply
+from kaizen_nexus.channels.mcp.messages import HANDSHAKE, CallParams, Reply
 from kaizen_nexus.channels.mcp.server import McpServer
 from kaizen_nexus.channels.mcp.tools import PublishedTool, ToolCatalogue
 from kaizen_nexus.runtime.service import Runtime
@@ -50,15 +50,13 @@ class Client:
         self._server = McpServer(runtime)
 
     async def call_tool(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        message = Message(jsonrpc="2.0", id=1, method="tools/call")
         params = CallParams(name=name, arguments=arguments)
-        call = self._server.call(HANDSHAKE, message, params, LOCAL)
-        answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        if isinstance(call, Reply):
-            answered.set_result(call)
-        else:
-            self._server.start(call, call.invocation, answered.set_result)
-        answer: dict[str, Any] = json.loads((await answered).body)
+        reply = self._server.call(HANDSHAKE, 1, params, LOCAL)
+        if not isinstance(reply, Reply):
+            call, ended = reply, asyncio.get_running_loop().create_future()
+            self._server.runtime.start(call.invocation, ended.set_result)
+            reply = self._server.outcome(call, (await ended).outcome)
+        answer: dict[str, Any] = json.loads(reply.body)
         return answer
 
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kaizen_nexus.channels.mcp.lines import LineReader, LineWriter
+    from kaizen_nexus.runtime.run import Run
 
 __all__ = ["Conversation"]
 
@@ -180,7 +181,7 @@ class Conversation:
         if isinstance(params, ListenParams):
             self._listen(Listening(request_id, params), request_id)
         elif isinstance(params, CallParams):
-            call = self._server.call(era, message, params, LOCAL)
+            call = self._server.call(era, request_id, params, LOCAL)
             if isinstance(call, Reply):
                 self._write(call)
             else:
@@ -214,14 +215,14 @@ class Conversation:
     def _call(self, call: Call) -> None:
         running = _Running(call.request_id, is_call=True)
 
-        def answered(reply: Reply) -> None:
-            self._write(reply)
+        def ended(run: Run) -> None:
+            self._write(self._server.outcome(call, run.outcome))
             self._forget(running)
 
         invocation = call.invocation
         if call.params.token is not None and call.is_streaming:
             invocation = call.with_client(emit=reporter(call.params.token, self._send))
-        run = self._server.start(call, invocation, answered)
+        run = self._server.runtime.start(invocation, ended)
         if not run.ended:
             self._remember(running, run.give_up)
 

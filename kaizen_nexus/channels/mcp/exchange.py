@@ -194,7 +194,7 @@ class Exchange:
         await self._reply(reply)
 
     async def _call(self, message: Message, params: CallParams, *, is_told: bool) -> None:
-        call = self._endpoint.server.call(self._era, message, params, self._caller)
+        call = self._endpoint.server.call(self._era, message.request_id, params, self._caller)
         if isinstance(call, Reply):
             await self._reply(call)
             return

@@ -38,6 +38,8 @@ VERSION = b"mcp-protocol-version"
 METHOD = b"mcp-method"
 NAME = b"mcp-name"
 
+_SPACE = " \t"
+"""What may stand around the value of a header, and does not belong to it."""
 _ANNOTATION = "x-mcp-header"
 _TYPES = frozenset({"string", "integer", "boolean"})
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -76,11 +78,18 @@ def check_envelope(message: Message, headers: Mapping[bytes, bytes] | None = Non
             raise ProtocolError(INVALID_PARAMS, f"params._meta lacks {key}")
     version = meta[VERSION_KEY]
     if headers is not None:
-        _compare(VERSION, headers, version)
-        _compare(METHOD, headers, message.method)
+        repeated = {VERSION: version, METHOD: message.method}
         name = message.params.get("name") if message.params else None
         if message.method == "tools/call" and name is not None:
-            _compare(NAME, headers, name)
+            repeated[NAME] = name
+        for header, expected in repeated.items():
+            sent = headers.get(header)
+            shown = None if sent is None else sent.decode("latin-1").strip(_SPACE)
+            if shown != expected and (
+                header != NAME or shown is None or _decoded(shown) != expected
+            ):
+                said = f"{header.decode()} differs from the request's body"
+                raise ProtocolError(HEADER_MISMATCH, said)
     if not isinstance(version, str):
         raise ProtocolError(INVALID_PARAMS, f"{VERSION_KEY} must be a string")
     if version not in MODERN.versions:
@@ -99,13 +108,6 @@ def check_once(headers: Iterable[tuple[bytes, bytes]]) -> None:
     for name in (VERSION, METHOD, NAME):
         if names.count(name) > 1:
             raise ProtocolError(HEADER_MISMATCH, f"{name.decode()} comes more than once")
-
-
-def _compare(header: bytes, headers: Mapping[bytes, bytes], expected: Any) -> None:
-    sent = headers.get(header)
-    shown = None if sent is None else _text(sent)
-    if shown != expected and (header != NAME or shown is None or _decoded(shown) != expected):
-        raise ProtocolError(HEADER_MISMATCH, f"{header.decode()} differs from the request's body")
 
 
 def mirrors_of(schema: Json) -> tuple[Mirror, ...]:
@@ -142,7 +144,8 @@ def check_mirrors(
     sent: dict[str, list[str]] = {}
     for name, value in headers:
         if name.startswith(b"mcp-param-"):
-            sent.setdefault(name.decode("latin-1"), []).append(_text(value))
+            text = value.decode("latin-1").strip(_SPACE)
+            sent.setdefault(name.decode("latin-1"), []).append(text)
     for mirror in mirrors:
         shown = _shown(_at(arguments, mirror.path))
         values = sent.get(mirror.header, [])
@@ -153,11 +156,6 @@ def check_mirrors(
             argument = "/".join(mirror.path)
             message = f"{mirror.header} does not repeat the argument {argument}"
             raise ProtocolError(HEADER_MISMATCH, message)
-
-
-def _text(value: bytes) -> str:
-    """Return a header's value without the white space around it, which does not belong to it."""
-    return value.decode("latin-1").strip(" \t")
 
 
 def _at(arguments: Mapping[str, Any], path: tuple[str, ...]) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from kaizen_nexus.channels.mcp.exchange import (
     JSON,
     JSON_HEADERS,
@@ -25,8 +27,9 @@ from kaizen_nexus.http.strict_json import LARGE, StrictJsonError
 if TYPE_CHECKING:
     from kaizen_nexus.channels.mcp.http import McpEndpoint
     from kaizen_nexus.channels.mcp.messages import Era
-    from kaizen_nexus.channels.mcp.server import Call
+    from kaizen_nexus.channels.mcp.server import Call, McpServer
     from kaizen_nexus.http.server.lane import LaneRequest, LaneRun, Respond
+    from kaizen_nexus.runtime.run import Run
 
 __all__ = ["McpLane"]
 
@@ -63,39 +66,42 @@ class McpLane:
         call = self._read(era, request)
         if call is None:
             return None
-        answer = _Answer(era, respond)
-        run = self._endpoint.server.start(call, call.invocation, answer.give)
+        server = self._endpoint.server
+        answer = _Answer(server, call, respond)
+        run = server.runtime.start(call.invocation, answer.give)
         # Before 2026-07-28, a client that hangs up does not cancel.
         return run if era.is_enveloped else answer
 
     def _read(self, era: Era, request: LaneRequest) -> Call | None:
         try:
             message = read(request.body)
-            if message.method != "tools/call" or message.request_id is None:
+            request_id = message.request_id
+            if message.method != "tools/call" or request_id is None:
                 return None
             if era.is_enveloped:
                 check_envelope(message, request.headers)
             params = typed_params(era, message)
             if not isinstance(params, CallParams):
                 return None
-            call = self._endpoint.server.call(era, message, params, request.caller)
+            call = self._endpoint.server.call(era, request_id, params, request.caller)
         except (StrictJsonError, NotAMessageError, ProtocolError):
             return None
         if isinstance(call, Reply) or call.tool.mirrors:
             return None
-        return None if call.is_streaming and params.token is not None else call
+        return None if params.token is not None and call.is_streaming else call
 
 
-class _Answer:
-    """Gives an answer, unless nobody is there to take it."""
+class _Answer(msgspec.Struct):
+    """Gives the answer to a call, unless nobody is there to take it."""
 
-    def __init__(self, era: Era, respond: Respond) -> None:
-        self._era = era
-        self._respond: Respond | None = respond
+    server: McpServer
+    call: Call
+    respond: Respond | None
 
-    def give(self, reply: Reply) -> None:
-        if self._respond is not None:
-            self._respond(status_of(self._era, reply), JSON_HEADERS, reply.body)
+    def give(self, run: Run) -> None:
+        reply = self.server.outcome(self.call, run.outcome)
+        if self.respond is not None:
+            self.respond(status_of(self.call.era, reply), JSON_HEADERS, reply.body)
 
     def give_up(self) -> None:
-        self._respond = None
+        self.respond = None

@@ -45,7 +45,6 @@ from kaizen_nexus.runtime.invocation import Invocation
 if TYPE_CHECKING:
     from kaizen_nexus.access.callers import Caller
     from kaizen_nexus.runtime.invocation import Result
-    from kaizen_nexus.runtime.run import Run
     from kaizen_nexus.runtime.service import Runtime
 
 __all__ = ["Call", "McpServer", "protocol_error"]
@@ -108,7 +107,7 @@ class McpServer:
     """
 
     def __init__(self, runtime: Runtime, page_size: int = PAGE_SIZE) -> None:
-        self._runtime = runtime
+        self.runtime = runtime
         self._catalogue = ToolCatalogue(runtime.registry, page_size)
 
     def reply(
@@ -142,7 +141,9 @@ class McpServer:
             result = {}
         return result_reply(message.request_id, completed(era, result))
 
-    def call(self, era: Era, message: Message, params: CallParams, caller: Caller) -> Call | Reply:
+    def call(
+        self, era: Era, request_id: RequestId | None, params: CallParams, caller: Caller
+    ) -> Call | Reply:
         """Return what a ``tools/call`` asks for, or why it is refused.
 
         What a model can mend, or should know, is a result that says so.
@@ -154,7 +155,7 @@ class McpServer:
         """
         argument = ""
         try:
-            deployment = self._runtime.find(caller, params.name, CHANNEL)
+            deployment = self.runtime.find(caller, params.name, CHANNEL)
             tool = self._catalogue.publish(deployment)
             argument = tool.session_argument
             inputs = params.arguments or {}
@@ -166,8 +167,8 @@ class McpServer:
                 caller=caller,
             )
         except Exception as error:
-            return _failure(message.request_id, era, params.name, argument, error)
-        return Call(message.request_id, era, params, tool, invocation)
+            return _failure(request_id, era, params.name, argument, error)
+        return Call(request_id, era, params, tool, invocation)
 
     def outcome(self, call: Call, outcome: Callable[[], Result]) -> Reply:
         """Return the answer to a call.
@@ -186,17 +187,9 @@ class McpServer:
             return _failure(call.request_id, call.era, name, call.tool.session_argument, error)
         return _result(call.request_id, call.era, result)
 
-    def start(self, call: Call, invocation: Invocation, answered: Callable[[Reply], None]) -> Run:
-        """Run a call; `answered` takes the answer once, unless the run is given up."""
-
-        def ended(run: Run) -> None:
-            answered(self.outcome(call, run.outcome))
-
-        return self._runtime.start(invocation, ended)
-
     def _list(self, cursor: str | None, caller: Caller) -> Json:
         try:
-            shown = partial(self._runtime.access.allows, caller)
+            shown = partial(self.runtime.access.allows, caller)
             tools, following = self._catalogue.page(cursor, shown)
         except ValueError as error:
             raise ProtocolError(INVALID_PARAMS, f"Invalid cursor: {error}") from None
