@@ -77,6 +77,7 @@ _STATUSES = {
 }
 
 
+@lru_cache(maxsize=256)
 def era_of(version: bytes | None) -> Era:
     """Return the era that the ``MCP-Protocol-Version`` of a request belongs to.
 
@@ -86,6 +87,7 @@ def era_of(version: bytes | None) -> Era:
     return HANDSHAKE if is_handshake else MODERN
 
 
+@lru_cache(maxsize=256)
 def takes_json(accept: bytes) -> bool:
     """Whether a client takes JSON, as each has to."""
     return not _JSON_RANGES.isdisjoint(_types_in(accept))
