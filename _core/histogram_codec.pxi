@@ -208,8 +208,8 @@ cdef object parse(LatencyHistogram parsed, const unsigned char *data, Py_ssize_t
     cdef uint64_t number
     cdef int64_t buckets = <int64_t>read_int(data + AT_BUCKETS)
     cdef const unsigned char *numbers = data + AT_BUCKETS + 4
-    cdef const unsigned char *counts = numbers + 2 * buckets
-    cdef Py_ssize_t position = AT_BUCKETS + 4 + 10 * buckets
+    cdef const unsigned char *counts
+    cdef int64_t position = AT_BUCKETS + 4 + 10 * buckets
     cdef int64_t samples, i
     cdef double minimum
     cdef bint used[OCTAVES]
@@ -218,6 +218,7 @@ cdef object parse(LatencyHistogram parsed, const unsigned char *data, Py_ssize_t
     memset(used, 0, sizeof(used))
     if position + 4 > size:
         return "it is truncated"
+    counts = numbers + 2 * buckets
     samples = <int64_t>read_int(data + position)
     position += 4
     if position + 8 * samples > size:

@@ -6,7 +6,10 @@ cdef tuple NO_ARGUMENTS = ()
 
 cdef inline SessionHandle new_handle(type kind):
     """Return an instance of a class of handles that has not begun."""
-    return <SessionHandle>(<PyTypeObject *>kind).tp_new(kind, <PyObject *>NO_ARGUMENTS, NULL)
+    # The base's own: what the __new__ of a subclass returns could be anything, or bound already.
+    return <SessionHandle>(<PyTypeObject *>SessionHandle).tp_new(
+        kind, <PyObject *>NO_ARGUMENTS, NULL
+    )
 
 
 cdef object put(PyObject **cell, object value):

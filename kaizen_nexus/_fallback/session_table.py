@@ -149,7 +149,7 @@ class SessionTable(TableCore):
         stillborn: bool = False,
     ) -> SessionHandle:
         now = self._now()
-        handle = self._kind.__new__(self._kind)
+        handle = SessionHandle.__new__(self._kind)
         handle._begin(session_id, user_id, ttl, now)
         if stillborn:
             handle._expires = now

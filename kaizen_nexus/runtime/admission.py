@@ -94,7 +94,8 @@ class Gate:
             self.running += 1
             # One that was cancelled is about to leave, and lets the next one in then.
             if not turn.done():
-                turn.set_result(None)
+                with contextlib.suppress(RuntimeError):  # its event loop has ended
+                    turn.set_result(None)
 
 
 @dataclass(frozen=True)

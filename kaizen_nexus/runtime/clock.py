@@ -51,6 +51,8 @@ class Clock:
             self._loop.call_later(self.interval, self._tick)
 
     def _tick(self) -> None:
-        for run in self:
-            run.look(self.interval)
-        self._tick_later()
+        try:
+            for run in self:
+                run.look(self.interval)
+        finally:
+            self._tick_later()

@@ -193,8 +193,8 @@ class AgentRun(Run):
         self._end(error)
         if self._task is not None:
             self._state.abandoned.add(self)
-            self._task.cancel()
             self._state.loop.call_soon(self.notify, context=self._context)
+            self._task.cancel()
 
     def _over(self) -> None:
         """Call `on_end` of a run that had to wait, in the caller's context."""

@@ -45,6 +45,7 @@ class EagerTasks:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._nowhere = Context()
 
     def start(
         self, coroutine: Coroutine[Any, Any, None], over: Callable[[], object]
@@ -58,7 +59,7 @@ class EagerTasks:
         )
         if task.done():
             return None
-        task.add_done_callback(lambda _: over(), context=_NOWHERE)
+        task.add_done_callback(lambda _: over(), context=self._nowhere)
         return task
 
 
@@ -147,6 +148,8 @@ class _Spare(Coroutine[Any, Any, None]):
 
     def is_clean(self) -> bool:
         """Whether nobody has cancelled the task, which would end the next coroutine."""
+        if sys.version_info >= (3, 11) and self.task.cancelling():
+            return False
         if self._wake is None:  # it has not begun
             return not (self._ends or self.task._must_cancel)  # type: ignore[attr-defined]
         return not self._wake.done()
@@ -155,6 +158,8 @@ class _Spare(Coroutine[Any, Any, None]):
         self, coroutine: Coroutine[Any, Any, None], waits_for: Any, over: Callable[[], object]
     ) -> None:
         """Let the task go on with a coroutine that waits for something, and call `over` then."""
+        if hasattr(waits_for, "_asyncio_future_blocking"):
+            waits_for._asyncio_future_blocking = False  # until the task waits, others may begin to
         self._coroutine, self._waits_for = coroutine, waits_for
         self._over = over
         if self._wake is not None and not self._wake.done():
@@ -179,7 +184,7 @@ class _Spare(Coroutine[Any, Any, None]):
         if waits_for is not _NOTHING:
             self._waits_for = _NOTHING
             if waits_for is not None:  # by a bare yield, it waits for no more than this step
-                return waits_for
+                return _awaited(waits_for)
         return self._step(coroutine.send, value)
 
     def throw(self, error: Any, *_: Any) -> Any:
@@ -194,7 +199,7 @@ class _Spare(Coroutine[Any, Any, None]):
             self._waits_for = _NOTHING
             # Cancelled before it could wait: what a task waits for is cancelled first.
             if hasattr(waits_for, "cancel") and waits_for.cancel(*error.args):
-                return waits_for
+                return _awaited(waits_for)
         return self._step(coroutine.throw, error)
 
     def close(self) -> None:
@@ -211,6 +216,9 @@ class _Spare(Coroutine[Any, Any, None]):
         _leave_task(self._loop, self.task)
         try:
             over()
+        except BaseException:
+            self._ends = True  # the task ends with it
+            raise
         finally:
             _enter_task(self._loop, self.task)
             self._over = _nothing
@@ -221,13 +229,19 @@ class _Spare(Coroutine[Any, Any, None]):
     def _park(self) -> asyncio.Future[None]:
         if self._ends:
             raise StopIteration
-        self._wake = wake = self._loop.create_future()
-        wake._asyncio_future_blocking = True  # as awaiting it does
-        return wake
+        self._wake = self._loop.create_future()
+        future: asyncio.Future[None] = _awaited(self._wake)
+        return future
 
 
 _NOTHING = object()
-_NOWHERE = Context()
+
+
+def _awaited(waits_for: Any) -> Any:
+    """Return what a coroutine waits for, marked as awaiting it does."""
+    if hasattr(waits_for, "_asyncio_future_blocking"):
+        waits_for._asyncio_future_blocking = True
+    return waits_for
 
 
 def _nothing() -> None:

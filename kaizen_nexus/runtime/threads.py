@@ -98,7 +98,9 @@ class ThreadPool:
                 thread.start()
             except RuntimeError as error:  # the system has no more threads
                 call.error = error
-                self._done(call)
+                self._running -= 1
+                if not call.over.done():
+                    call.over.set_result(None)
 
     def _done(self, call: _Call) -> None:
         """Give back a call's place, and wake its caller; runs on the event loop."""

@@ -93,14 +93,15 @@ class SessionsView(MutableMapping[str, CrossChannelSession]):
         if session.attached and self._table.peek(session.session_id) is not session:
             session = copy(session)
             session.state = session.state.copy()
-        former = session._clock
-        if not session.attached:
+        former, adopted = session._clock, False
+        own = not session.attached
+        if own:
             session._restate(former, self._clock)
         try:
             adopted = self._table.adopt(session, replace=replace)
-        except BaseException:
-            session._restate(self._clock, former)
-            raise
+        finally:
+            if own and not adopted:
+                session._restate(self._clock, former)
         self._sweeper.start()
         return adopted
 

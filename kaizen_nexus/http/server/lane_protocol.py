@@ -77,6 +77,8 @@ class LaneProtocol(Http1Protocol):
             return False
         request, handler = found
         self._in_lane = True
+        if self._timed is not None:
+            self._set_timer(None, 0)  # the head is here
         try:
             if self.lane.take is not None:
                 self._taken = self.lane.take(request.caller, self.client)
@@ -95,8 +97,6 @@ class LaneProtocol(Http1Protocol):
                 return False
             self._run = run
             self.waiting.pop(self, None)
-        if self._timed is not None:
-            self._set_timer(None, 0)
         return True
 
     def _keep(self, data: bytes | memoryview) -> None:

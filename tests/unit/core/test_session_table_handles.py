@@ -298,3 +298,23 @@ def test_a_row_may_be_used_while_what_a_subclass_added_to_its_handle_goes(core, 
     if "s" in table:
         table.update("s", {"n": 1})
         assert table.peek("s").state == {"n": 1}
+
+
+def test_a_class_of_handles_cannot_say_which_object_its_handle_is(tables):
+    base = type(new_session(tables, "s"))
+    shared = []
+
+    class Odd(base):
+        def __new__(cls, *_, **__):
+            shared[:] = shared or [super().__new__(cls)]
+            return shared[0]
+
+    table = tables(60, handles=Odd)
+    for name in "ab":
+        table.create(name, "ada")
+    first, second = table.handle("a"), table.handle("b")
+    assert (first.session_id, second.session_id) == ("a", "b")
+    assert not shared
+    del first
+    assert table.delete("a")
+    assert second.attached

@@ -516,6 +516,52 @@ def test_a_stack_shows_where_the_agent_is(run_main: Callable[[Main], None]) -> N
     run_main(main)
 
 
+def test_others_may_await_what_a_first_step_waits_for(run_main: Callable[[Main], None]) -> None:
+    async def main() -> None:
+        loading = asyncio.get_running_loop().create_future()
+
+        async def load() -> int:
+            value: int = await loading
+            return value
+
+        app = App()
+        results: list[int] = []
+        runs = [app.start(load, results) for _ in range(2)]
+        bystander = asyncio.ensure_future(load())
+        await asyncio.sleep(0)
+        loading.set_result(7)
+        for run, over in runs:
+            await over.wait()
+            run.outcome()
+        assert await bystander == 7
+        assert results == [7, 7]
+
+    run_main(main)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="asyncio's own tasks are used")
+def test_a_task_that_ended_with_an_error_is_not_used_again() -> None:
+    complaints = []
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, complaint: complaints.append(complaint))
+        starter = SpareTasks(loop)
+        failed = starter.start(a_turn(), fail)
+        assert failed is not None
+        with pytest.raises(ZeroDivisionError):
+            await failed
+        over = asyncio.Event()
+        later = starter.start(a_turn(), over.set)
+        assert later is not failed
+        await asyncio.wait_for(over.wait(), PATIENCE)
+
+    asyncio.run(main())
+
+
 def test_the_eager_tasks_of_asyncio_are_used_where_there_are_any() -> None:
     expected = "EagerTasks" if sys.version_info >= (3, 12) else "SpareTasks"
     assert tasks_of is getattr(tasks, expected)

@@ -169,3 +169,21 @@ def test_the_threads_of_one_event_loop_serve_the_next() -> None:
         return int(await pool.run(threading.get_ident))
 
     assert asyncio.run(main()) == asyncio.run(main())
+
+
+def test_no_call_is_lost_while_the_system_has_no_more_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        pool = ThreadPool(1)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", start)  # no test can use up the real ones
+            calls = (pool.run(int) for _ in range(1_000))
+            errors = await asyncio.gather(*calls, return_exceptions=True)
+        assert [str(error) for error in errors] == ["can't start new thread"] * 1_000
+        assert await pool.run(int) == 0
+
+    asyncio.run(main())

@@ -375,3 +375,12 @@ def test_a_subclass_may_leave_its_table_out():
 
     with pytest.raises(AttributeError):
         Broken().get_session_state("s")
+
+
+def test_a_session_that_is_not_adopted_keeps_its_times(make):
+    manager = make(None, clock=lambda: 10**15)
+    manager.create_session("s", "ada")
+    other = CrossChannelSession("s", "bob")
+    before = (other.created_at, other.last_accessed, other.expires_at)
+    assert not manager.sessions.adopt(other, replace=False)
+    assert (other.created_at, other.last_accessed, other.expires_at) == before
