@@ -93,7 +93,7 @@ class ThreadPool:
                 self._queue.put(call)
                 continue
             name = "kaizen-nexus-agent"
-            thread = threading.Thread(target=self._serve, args=(call,), name=name, daemon=True)
+            thread = threading.Thread(target=self._serve, args=([call],), name=name, daemon=True)
             try:
                 thread.start()
             except RuntimeError as error:  # the system has no more threads
@@ -125,9 +125,11 @@ class ThreadPool:
         self._running -= 1
         self._admit()
 
-    def _serve(self, call: _Call) -> None:
+    def _serve(self, first: list[_Call]) -> None:
         """Make one call after the other; what a thread does."""
-        while True:
+        # Not the call itself: a thread refers to its arguments for as long as it lives.
+        call: _Call | None = first.pop()
+        while call is not None:
             with self._lock:
                 call.begun = not call.abandoned
             if call.begun:
@@ -142,11 +144,8 @@ class ThreadPool:
                 call.loop.call_soon_threadsafe(self._done, call)
             if is_spare:
                 return
-            del call  # and with it what it returned
-            following = self._following()
-            if following is None:
-                return
-            call = following
+            call = None  # and with it the agent, and what it returned
+            call = self._following()
 
     def _following(self) -> _Call | None:
         """Return the next call, or None if there was none for a while."""

@@ -56,7 +56,7 @@ class McpLane:
         headers = request.headers
         if (
             request.path != self._path
-            or len(request.body) > LARGE
+            or len(request.body) > min(LARGE, self._endpoint.max_body)
             or headers.get(b"content-type") != JSON
             or not takes_json(headers.get(b"accept", b""))
             or not self._endpoint.is_serving_here

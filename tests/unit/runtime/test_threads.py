@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import anyio.from_thread
 import anyio.lowlevel
 import pytest
 
-from kaizen_nexus.runtime.threads import ThreadPool
+from kaizen_nexus.runtime.threads import MAX_IDLE, ThreadPool
 
 PATIENCE = 30
 
@@ -169,6 +170,23 @@ def test_the_threads_of_one_event_loop_serve_the_next() -> None:
         return int(await pool.run(threading.get_ident))
 
     assert asyncio.run(main()) == asyncio.run(main())
+
+
+def test_threads_that_wait_refer_to_no_call() -> None:
+    class Agent:
+        def __call__(self) -> None:
+            pass
+
+    async def main() -> None:
+        pool = ThreadPool(1)
+        for _ in range(2):
+            agent = Agent()
+            left = weakref.ref(agent)
+            await pool.run(agent)
+            del agent
+            await until(lambda: left() is None)
+
+    asyncio.run(asyncio.wait_for(main(), MAX_IDLE / 4))  # before idle threads end
 
 
 def test_no_call_is_lost_while_the_system_has_no_more_threads(
