@@ -57,6 +57,32 @@ def test_every_answer_with_a_session_says_its_version(
     assert client.post("/api/sessions").headers["etag"] == '"0"'
 
 
+def endless() -> list[Any]:
+    values: list[Any] = []
+    values.append(values)
+    return values
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("\ud800", "<str>"),
+        ({"\ud800": 1}, "<dict>"),
+        (10**5000, "<int>"),
+        (endless(), "<list>"),
+        (1j, "<complex>"),
+    ],
+    ids=["text", "key", "number", "endless", "type"],
+)
+def test_a_value_that_json_cannot_say_is_shown_by_its_type(
+    client: httpx2.Client, session: str, app: Nexus, value: object, shown: str
+) -> None:
+    app.session_manager.update_session_state(session.rpartition("/")[2], {"odd": value})
+    for answer in (client.get(session), client.patch(session, json={"n": 2})):
+        assert (answer.status_code, answer.json()["state"]["odd"]) == (200, shown)
+    assert client.get(session).json()["state"]["n"] == 2
+
+
 CONDITIONS = {
     200: ['"1"', '"0", "1"', '"x" ,, "1",', "*"],
     412: ['"0"', '"0", "2"', 'W/"1"', '"01"', '"99999999999999999999999"', '""'],

@@ -8,6 +8,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -34,6 +35,8 @@ SESSIONS_PREFIX = "/api/sessions/"
 
 SECONDS_PER_HOUR = 3600
 MIN_TTL_SECONDS = 0.001
+_NOT_ENCODABLE = (ValueError, RecursionError)
+"""What encoding raises for texts, numbers and nesting that JSON cannot say."""
 
 
 class SessionEndpoints:
@@ -169,10 +172,13 @@ def _session_response(
 ) -> Response:
     """Return a session with its state, as of its version."""
     document = _document(session)
-    tag = entity_tag(document["version"])
-    return json_response(
-        document, status_code, {"ETag": tag, **(headers or {})}, enc_hook=_name_of_type
-    )
+    headers = {"ETag": entity_tag(document["version"]), **(headers or {})}
+    try:
+        return json_response(document, status_code, headers, enc_hook=_name_of_type)
+    except _NOT_ENCODABLE:
+        state = document["state"]
+        document["state"] = {_shown(name): _shown(state[name]) for name in state}
+        return json_response(document, status_code, headers, enc_hook=_name_of_type)
 
 
 def _conflict(version: int) -> Response:
@@ -217,6 +223,15 @@ def _timestamp(moment: datetime) -> str:
 def _name_of_type(value: object) -> str:
     """Return what stands for a value of the state that has no JSON form."""
     return f"<{type(value).__qualname__}>"
+
+
+def _shown(value: object) -> object:
+    """Return a value as it is or, where an encoder cannot say so, what stands for it."""
+    try:
+        msgspec.json.encode(value, enc_hook=_name_of_type)
+    except _NOT_ENCODABLE:
+        return _name_of_type(value)
+    return value
 
 
 def _object_at(body: dict[str, Any], name: str) -> dict[str, Any]:
