@@ -184,7 +184,7 @@ def test_threads_that_wait_refer_to_no_call() -> None:
             left = weakref.ref(agent)
             await pool.run(agent)
             del agent
-            await until(lambda: left() is None)
+            await until(lambda left=left: left() is None)
 
     asyncio.run(asyncio.wait_for(main(), MAX_IDLE / 4))  # before idle threads end
 
