@@ -24,6 +24,7 @@ try:
     from kaizen_nexus.nexus.hosting import Hosting
     from kaizen_nexus.nexus.stack import ServingOptions, asgi_stack
     from kaizen_nexus.runtime.breaker import DEFAULT_QUARANTINE, Quarantine
+    from kaizen_nexus.runtime.checks import checked_count
     from kaizen_nexus.runtime.discovery import Discovery
     from kaizen_nexus.runtime.executor import (
         DEFAULT_MAX_PENDING,
@@ -160,6 +161,7 @@ class Nexus(DeploymentTarget, Hosting):
         self._own_sessions = session_manager is None
         self.discovery_root = _caller_folder() if discovery_root is None else Path(discovery_root)
         self._health = Health(self.runtime)
+        checked_count("max_body", max_body)
         self._mcp = McpEndpoint(self.runtime, max_body)
         self._streams = Streams(max_streams)
         self._lock = threading.Lock()

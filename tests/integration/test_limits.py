@@ -154,3 +154,9 @@ def test_a_tool_call_says_so(quarantined: Nexus) -> None:
     assert result["isError"] is True
     assert "try again in 100 s" in result["content"][0]["text"]
     assert result["content"][0]["text"].endswith("Other tools are not affected.")
+
+
+@pytest.mark.parametrize("max_body", ["1MB", -5, 0, True, None])
+def test_a_bound_of_bodies_that_is_no_number_is_refused(max_body: object) -> None:
+    with pytest.raises(ValueError, match="max_body must be a whole number of at least 1"):
+        Nexus(max_body=max_body)
