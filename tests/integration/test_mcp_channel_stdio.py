@@ -210,6 +210,15 @@ def test_a_connection_keeps_to_the_era_it_began_in(process: subprocess.Popen[byt
     assert receive(process)["error"]["code"] == -32600
 
 
+def test_a_message_whose_id_cannot_be_repeated_is_dropped(
+    process: subprocess.Popen[bytes],
+) -> None:
+    line = b'{"jsonrpc": "2.0", "id": "\\ud800", "method": "ping"}\n'
+    pipe(process.stdin).write(line)
+    send(process, "ping", request_id=7)
+    assert receive(process) == {"jsonrpc": "2.0", "id": 7, "result": {}}
+
+
 def test_what_agents_print_goes_to_standard_error(process: subprocess.Popen[bytes]) -> None:
     send(process, "tools/call", name="chatty", arguments={"text": "a"})
     assert receive(process)["result"]["structuredContent"]["result"] == "a"

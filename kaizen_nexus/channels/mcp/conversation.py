@@ -31,6 +31,7 @@ from kaizen_nexus.channels.mcp.messages import (
     ProtocolError,
     Reply,
     RequestId,
+    encode,
     error_reply,
     read,
     typed_params,
@@ -90,7 +91,7 @@ class Conversation:
         try:
             while (line := await self._read()) is not None:
                 if line:
-                    self._receive(line)
+                    self._take(line)
                 # What was begun goes as far as it can, before the next message is looked at.
                 await asyncio.sleep(0)
                 # A client that takes no answers is not asked for more requests.
@@ -127,6 +128,13 @@ class Conversation:
             running.cancel()
             if running.is_call:
                 self._refuse(running.request_id, closed)
+
+    def _take(self, line: bytes) -> None:
+        """Do what a line says; whatever comes of it, the conversation goes on."""
+        try:
+            self._receive(line)
+        except Exception:
+            logger.exception("cannot answer a message")
 
     def _receive(self, line: bytes) -> None:
         try:
@@ -294,7 +302,7 @@ def _correlated(request_id: RequestId | None) -> RequestId | None:
 
 
 def _request_id(line: bytes) -> RequestId | None:
-    """Return the id of a request that cannot be read strictly; None if it is not a request."""
+    """Return the id of a request that cannot be read strictly; None if it cannot be answered."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):
@@ -302,5 +310,10 @@ def _request_id(line: bytes) -> RequestId | None:
     if not isinstance(message, dict) or "method" not in message:
         return None
     request_id = message.get("id")
-    is_one = isinstance(request_id, (int, str)) and not isinstance(request_id, bool)
-    return request_id if is_one else None
+    if not isinstance(request_id, (int, str)) or isinstance(request_id, bool):
+        return None
+    try:
+        encode(request_id)
+    except UnicodeEncodeError:
+        return None
+    return request_id
