@@ -74,6 +74,10 @@ class Run:
         """Wait no longer: `on_end` is not called."""
         self._on_end = None
 
+    def client_gone(self) -> None:
+        """Give up, because nobody waits for the outcome any more."""
+        self.give_up()
+
     def notify(self) -> None:
         """Call `on_end`, once."""
         on_end, self._on_end = self._on_end, None

@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -191,6 +191,34 @@ def test_who_listens_for_changes_of_the_tools_is_bid_farewell(
     assert b'"id":7,"result":' in last
     assert last.endswith(b"\r\n0\r\n\r\n")
     assert server.process.wait(10) == 0
+
+
+def call_tool(port: int, name: str, **members: Any) -> socket.socket:
+    """Call a tool over MCP."""
+    params = {"name": name} | members
+    message = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}
+    body = json.dumps(message).encode()
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection.sendall(
+        b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
+        b"Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n"
+        b"Content-Length: %d\r\n\r\n" % (port, len(body)) + body
+    )
+    return connection
+
+
+def test_a_tool_that_would_not_end_has_not_failed(serve: Callable[..., Server]) -> None:
+    server = serve(SERVICE, "--grace", "0.5")
+    get(server, "/api/workflows/answer/info")  # the lane takes known hosts only
+    arguments = {"query": "", "seconds": 600}
+    with call_tool(server.port, "answer", arguments=arguments) as connection:
+        while b'"executions_in_progress":1' not in get(server, "/health/ready")[1]:
+            pass
+        server.process.send_signal(signal.SIGTERM)
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert server.process.wait(10) == 0
+    assert "Traceback" not in server.whole_log()
 
 
 def test_what_would_not_end_is_told_so(serve: Callable[..., Server]) -> None:

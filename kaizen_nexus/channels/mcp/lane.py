@@ -69,8 +69,7 @@ class McpLane:
         server = self._endpoint.server
         answer = _Answer(server, call, respond)
         run = server.runtime.start(call.invocation, answer.give)
-        # Before 2026-07-28, a client that hangs up does not cancel.
-        return run if era.is_enveloped else answer
+        return run if era.is_enveloped else _Uncancelled(run)
 
     def _read(self, era: Era, request: LaneRequest) -> Call | None:
         try:
@@ -92,16 +91,24 @@ class McpLane:
 
 
 class _Answer(msgspec.Struct):
-    """Gives the answer to a call, unless nobody is there to take it."""
+    """Gives the answer to a call."""
 
     server: McpServer
     call: Call
-    respond: Respond | None
+    respond: Respond
 
     def give(self, run: Run) -> None:
         reply = self.server.outcome(self.call, run.outcome)
-        if self.respond is not None:
-            self.respond(status_of(self.call.era, reply), JSON_HEADERS, reply.body)
+        self.respond(status_of(self.call.era, reply), JSON_HEADERS, reply.body)
+
+
+class _Uncancelled(msgspec.Struct):
+    """A call that goes on when its client hangs up: before 2026-07-28, that does not cancel it."""
+
+    run: Run
 
     def give_up(self) -> None:
-        self.respond = None
+        self.run.give_up()
+
+    def client_gone(self) -> None:
+        """Let it go on; the connection drops the answer."""

@@ -76,7 +76,10 @@ class LaneRun(Protocol):
     """What runs for a request: the runtime's ``Run``."""
 
     def give_up(self) -> object:
-        """End it, as nobody waits for the answer any more."""
+        """End it without an answer."""
+
+    def client_gone(self) -> object:
+        """End it because nobody waits for the answer any more, or let it go on."""
 
 
 class LaneHandler(Protocol):

@@ -166,7 +166,7 @@ class LaneProtocol(Http1Protocol):
         self._kept.clear()
         super().connection_lost(exc)
         if run is not None:
-            run.give_up()
+            run.client_gone()
 
     def shutdown(self) -> None:
         if self._in_lane:
