@@ -61,6 +61,14 @@ async def wait() -> str:
         print("cancelled", flush=True)
     return "too late"
 
+async def resist() -> str:
+    print("waiting", flush=True)
+    while True:
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            pass
+
 def deploy(agent: Any, name: str) -> None:
     workflow = as_workflow(agent, name)
     runtime.registry.deploy(workflow, ("mcp",), prefix="/api/workflows", sessions=False)
@@ -68,7 +76,7 @@ def deploy(agent: Any, name: str) -> None:
 def grow() -> None:
     deploy(chatty, "grown")
 
-for agent in (chatty, count, wait, grow):
+for agent in (chatty, count, wait, resist, grow):
     deploy(agent, agent.__name__)
 endpoint.run_stdio(lambda: None)
 runtime.sessions.close()
@@ -202,7 +210,7 @@ def test_tools_are_not_served_before_the_handshake(started: subprocess.Popen[byt
     send(started, "initialize", **INITIALIZE)
     assert receive(started)["result"]["capabilities"] == {"tools": {"listChanged": True}}
     send(started, "tools/list")
-    assert len(receive(started)["result"]["tools"]) == 4
+    assert len(receive(started)["result"]["tools"]) == 5
 
 
 def test_a_connection_keeps_to_the_era_it_began_in(process: subprocess.Popen[bytes]) -> None:
@@ -250,6 +258,20 @@ def test_a_running_agent_is_cancelled_at_the_end(
         pipe(process.stdin).close()
     assert process.wait(30) == 0
     assert pipe(process.stderr).read() == b"cancelled\nended cleanly\n"
+
+
+@pytest.mark.parametrize("by_signal", [True, False])
+def test_an_agent_that_resists_cancellation_is_left_at_the_end(
+    process: subprocess.Popen[bytes], *, by_signal: bool
+) -> None:
+    send(process, "tools/call", name="resist", arguments={})
+    assert pipe(process.stderr).readline() == b"waiting\n"
+    if by_signal:
+        process.send_signal(signal.SIGTERM)
+    else:
+        pipe(process.stdin).close()
+    assert process.wait(10) == 0
+    assert b"ended cleanly\n" in pipe(process.stderr).read()
 
 
 def test_standard_output_is_served_once_at_a_time() -> None:

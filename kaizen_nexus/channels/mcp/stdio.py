@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from kaizen_nexus.channels.mcp.claimed import claimed_stdin, claimed_stdout
 from kaizen_nexus.channels.mcp.conversation import Conversation
 from kaizen_nexus.channels.mcp.lines import LineReader, LineWriter
+from kaizen_nexus.http.ending import end_tasks
 
 if TYPE_CHECKING:
     from kaizen_nexus.channels.mcp.changes import ToolChanges
@@ -62,13 +63,28 @@ def run_stdio(
     Signals are handled in the main thread only. See `serve_stdio` for the parameters.
     """
 
+    def stop(serving: asyncio.Future[None], number: signal.Signals) -> None:
+        serving.cancel()
+        # A second one ends the process at once.
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)
+
     async def serve() -> None:
         serving = asyncio.ensure_future(serve_stdio(server, changes, begin, max_line=max_line))
         if threading.current_thread() is threading.main_thread() and sys.platform != "win32":
             for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+                loop.add_signal_handler(number, stop, serving, number)
         await asyncio.wait({serving})
         if not serving.cancelled():
             serving.result()
 
-    asyncio.run(serve())
+    loop = asyncio.new_event_loop()
+    try:
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(serve())
+    finally:
+        try:
+            end_tasks(loop)
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()

@@ -8,14 +8,12 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvicorn
 
+from kaizen_nexus.http.ending import FAREWELL, end_tasks
 from kaizen_nexus.http.server.connection import Connection
-
-if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
 
 __all__ = ["STOP_MARGIN", "GracefulServer"]
 
@@ -23,8 +21,6 @@ BACKLOG = 2048
 LINGER = 0.1
 """Seconds after the stop in which requests that arrive on open connections are still answered."""
 POLL = 0.02
-FAREWELL = 0.12
-"""Seconds that each of these may take: cancelled requests, the app's lifespan, other tasks."""
 STOP_MARGIN = 0.7
 """Seconds after the grace period by which the server has ended, unless its loop is blocked."""
 
@@ -64,7 +60,7 @@ class GracefulServer(uvicorn.Server):
             loop.run_until_complete(self.serve(sockets))
         finally:
             try:
-                _end_tasks(loop)
+                end_tasks(loop)
             finally:
                 asyncio.set_event_loop(None)
                 loop.close()
@@ -177,19 +173,3 @@ def _cancellations_not_logged() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(says_more)
-
-
-def _end_tasks(loop: AbstractEventLoop) -> None:
-    """Cancel the tasks that are left on the loop, and wait a moment for them to end.
-
-    `asyncio.run` would wait without a bound, for the threads of its executor as well.
-    """
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        _, resisting = loop.run_until_complete(asyncio.wait(tasks, timeout=FAREWELL))
-        if resisting:
-            logger.warning("%d tasks ignored their cancellation and were left", len(resisting))
-    with contextlib.suppress(asyncio.TimeoutError):
-        loop.run_until_complete(asyncio.wait_for(loop.shutdown_asyncgens(), FAREWELL))

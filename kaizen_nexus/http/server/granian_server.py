@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from kaizen_nexus._extras import missing_extra
-from kaizen_nexus.http.server.graceful import BACKLOG, FAREWELL, POLL, GracefulServer
+from kaizen_nexus.http.ending import FAREWELL
+from kaizen_nexus.http.server.graceful import BACKLOG, POLL, GracefulServer
 from kaizen_nexus.http.server.limits import HttpLimits
 
 try:
