@@ -264,7 +264,9 @@ class Nexus(DeploymentTarget, Hosting):
     def _stopping(self) -> None:
         self._health.ready = False
         self._mcp.end_subscriptions()
-        self._streams.close(max(0.0, self.shutdown_grace - STREAM_GRACE))
+        grace = max(0.0, self.shutdown_grace - STREAM_GRACE)
+        self._mcp.end_streams(grace)
+        self._streams.close(grace)
 
     def _discover(self) -> None:
         if not self.auto_discovery:

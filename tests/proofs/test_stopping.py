@@ -221,6 +221,20 @@ def test_a_tool_that_would_not_end_has_not_failed(serve: Callable[..., Server]) 
     assert "Traceback" not in server.whole_log()
 
 
+def test_a_tool_that_streams_its_progress_is_answered_at_the_end(
+    serve: Callable[..., Server],
+) -> None:
+    server = serve(SERVICE, "--grace", "1.5")
+    members = {"arguments": {"numbers": 10_000}, "_meta": {"progressToken": 1}}
+    with call_tool(server.port, "count", **members) as connection:
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        server.process.send_signal(signal.SIGTERM)
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert b'"id":7,"error":' in answer
+    assert answer.endswith(b"\r\n0\r\n\r\n")
+    assert server.process.wait(10) == 0
+
+
 def test_what_would_not_end_is_told_so(serve: Callable[..., Server]) -> None:
     server = serve(SERVICE, "--grace", "1.5")
 

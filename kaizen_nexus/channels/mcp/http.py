@@ -56,6 +56,8 @@ class McpEndpoint:
         self._is_stopped = False
         self._waiting: set[asyncio.Future[None]] = set()
         """What requests wait for whose tools are running."""
+        self._streaming: set[asyncio.Future[None]] = set()
+        """Those of them that are answered with a stream."""
         runtime.registry.observe(self._deployed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,9 +103,7 @@ class McpEndpoint:
             raise RuntimeError("stop() must be called on the event loop that is served")
         self._loop, self._is_stopped = loop, True
         self.changes.close()
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_exception(ShuttingDownError())
+        _refuse(self._waiting)
 
     def end_subscriptions(self) -> None:
         """Close the streams of subscribed clients, and nothing else.
@@ -111,6 +111,10 @@ class McpEndpoint:
         A server that lets connections finish before it ends the lifespan would wait for them.
         """
         self.changes.close()
+
+    def end_streams(self, grace: float) -> None:
+        """Answer the calls that still stream their progress in `grace` seconds."""
+        asyncio.get_running_loop().call_later(grace, _refuse, self._streaming)
 
     def notify_tools_changed(self) -> None:
         """Tell subscribed clients that the tools have changed; from any thread."""
@@ -129,7 +133,7 @@ class McpEndpoint:
         if self._loop is not loop:
             if self._is_serving():
                 raise RuntimeError("the MCP endpoint is already serving another event loop")
-            self._waiting = set()
+            self._waiting, self._streaming = set(), set()
         self._loop, self._is_stopped = loop, False
 
     def _deployed(self, before: Channels, after: Channels) -> None:
@@ -169,6 +173,8 @@ class McpEndpoint:
         run = self._runtime.start(invocation, ended)
         if not run.ended:
             self._waiting.add(done)
+            if ping is not None:
+                self._streaming.add(done)
             try:
                 while ping is not None and not done.done():
                     await asyncio.wait({done}, timeout=PING_INTERVAL)
@@ -180,6 +186,7 @@ class McpEndpoint:
                 raise
             finally:
                 self._waiting.discard(done)
+                self._streaming.discard(done)
         return self.server.outcome(call, run.outcome)
 
     def run_stdio(self, begin: Callable[[], None]) -> None:
@@ -193,3 +200,9 @@ class McpEndpoint:
         from kaizen_nexus.channels.mcp.stdio import run_stdio
 
         run_stdio(self.server, self.changes, begin, max_line=self.max_body)
+
+
+def _refuse(waiting: set[asyncio.Future[None]]) -> None:
+    for future in waiting:
+        if not future.done():
+            future.set_exception(ShuttingDownError())
